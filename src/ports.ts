@@ -1,0 +1,187 @@
+/**
+ * What the fleet asks of the outside world. Each interface is a promise; its comment says what a caller may not assume.
+ * Adapters implement them over the real systems, tests over memory, and one suite a port runs over both.
+ *
+ * An outage is thrown as `OutageError` or waited out inside the adapter, as each method says; it is never an answer.
+ */
+import type { PackedDecodedBatch } from './codec/decoded-batch.ts';
+import type { RecordBatch } from './codec/record-batch.ts';
+import type { RecordSlab } from './codec/record-slab.ts';
+import type { Directory } from './domain/participant.ts';
+
+/** Milliseconds since the epoch. The only way to the time of day. */
+export type Clock = () => number;
+
+// ── Kafka ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A place in a topic: the offset of the next record to read. */
+export interface TopicOffset {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/**
+ * What the group's coordinator decided. Every event must be answered: `assigned` and `revoked` by `confirm`, in order.
+ * `lost` means that another member may own the partitions already: drop everything, commit nothing.
+ */
+export type Rebalance =
+  | { readonly kind: 'assigned'; readonly partitions: readonly number[] }
+  | { readonly kind: 'revoked'; readonly partitions: readonly number[] }
+  | { readonly kind: 'lost'; readonly partitions: readonly number[] };
+
+/** Everything that one Kafka transaction holds. All of it becomes visible, or nothing. */
+export interface KafkaTransaction {
+  readonly records: RecordSlab;
+  readonly offsets: readonly TopicOffset[];
+}
+
+/**
+ * `committed`: durable, also when the answer was lost and had to be looked up. `fenced`: this member no longer owns what
+ * it wanted to commit; nothing of it is visible, and a `lost` or `revoked` event is on its way.
+ */
+export type CommitOutcome = 'committed' | 'fenced';
+
+/**
+ * The fleet's side of Kafka: one consumer in the group, one transactional producer. Owned by one loop: no two calls of
+ * `poll` at a time, no two of `commit` at a time; one of each may overlap.
+ */
+export interface FleetLog {
+  /** The number of partitions of the inbound topic and of all that are co-partitioned with it. */
+  readonly partitionCount: number;
+  /** Connects and joins the group. Waits for Kafka and for the topics, for as long as it takes. */
+  start(): Promise<void>;
+  /**
+   * The next records, grouped by partition, each group in offset order; inbound and routed partitions both. Waits at most
+   * `waitMs` for the first. Nothing is given for a partition that is held. Throws `FatalError` when the client is dead;
+   * an unreachable broker gives no records.
+   */
+  poll(options: { readonly recordsMax: number; readonly waitMs: number }): Promise<readonly RecordBatch[]>;
+  /** The oldest rebalance event that was not taken yet. A `lost` one replaces those before it. */
+  nextRebalance(): Rebalance | undefined;
+  /** Answers an event. After an assignment all partitions are held until `release`. */
+  confirm(rebalance: Rebalance): void;
+  /** The group's committed offsets of an inbound partition and its routed twin; waits for open transactions to end. */
+  committed(partition: number): Promise<{ readonly inbound: number | null; readonly routed: number | null }>;
+  /** Lets records of a partition flow, from these offsets on (null: from the oldest record). */
+  release(partition: number, from: { readonly inbound: number | null; readonly routed: number | null }): Promise<void>;
+  /** Stops and resumes the flow of one inbound partition and its twin. What was read already is still given. */
+  hold(partition: number): void;
+  resume(partition: number): void;
+  /**
+   * One Kafka transaction, retried as the same bytes until it is certain. An outage is waited out. Throws `FatalError`
+   * when this process can no longer commit.
+   */
+  commit(transaction: KafkaTransaction): Promise<CommitOutcome>;
+  /** Records not yet committed, by partition of the inbound and the routed topic: end offset minus committed offset. */
+  lag(): readonly { readonly topic: string; readonly partition: number; readonly records: number }[];
+  /** Leaves the group and closes everything. Commits nothing. */
+  stop(): Promise<void>;
+}
+
+/** Reads what the fleet wrote. `read_committed`; waits Kafka out. */
+export interface TopicReader {
+  /**
+   * Gives every committed record of a partition from `from` (null: the oldest) up to the end that the partition has when
+   * the call is made, in order, batch by batch; resolves with the next offset.
+   */
+  readToEnd(
+    place: { readonly topic: string; readonly partition: number; readonly from: number | null },
+    onBatch: (batch: RecordBatch) => void | Promise<void>,
+  ): Promise<number>;
+  /** The first offset whose record is not older than this; the end when there is none. */
+  offsetAt(topic: string, partition: number, timestampMs: number): Promise<number>;
+  /** The offsets of the oldest record and of the end. */
+  watermarks(topic: string, partition: number): Promise<{ readonly low: number; readonly high: number }>;
+}
+
+/** The directory as every worker follows it. */
+export interface DirectorySource {
+  /** The newest directory; the object changes when the directory does. */
+  current(): Directory;
+}
+
+// ── Redis ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Claims of one batch, in order. `keys[i]` is claimed for `makers[i]`. */
+export interface ClaimRequest {
+  /** The settlement partition: each has its own window and its own marker. */
+  readonly partition: number;
+  /** Debited participant and identity. */
+  readonly keys: readonly string[];
+  /** Who claims: `<inbound partition>:<inbound offset>:<transaction index>:<event id>`. */
+  readonly makers: readonly string[];
+}
+
+/**
+ * `claimed`: for each key null when it is now ours, or was ours before (a redelivery); else the maker who has it.
+ * `windowIncomplete`: Redis was found empty, restarted or replaced; nothing was claimed, and `rebuild` is due.
+ */
+export type ClaimAnswer =
+  | { readonly kind: 'claimed'; readonly owners: readonly (string | null)[] }
+  | { readonly kind: 'windowIncomplete' };
+
+/** A claim as the results topic remembers it. */
+export interface KnownClaim {
+  readonly key: string;
+  readonly maker: string;
+  /** Milliseconds since the epoch. */
+  readonly claimedAt: number;
+}
+
+export interface Claims {
+  /**
+   * Claims a whole batch in one round trip, in order, so that the second of two equal keys meets the first. All or
+   * nothing is not promised: after an error some may be claimed; asking again with the same makers is safe. Throws
+   * `OutageError` when Redis does not answer, or cannot be trusted with claims.
+   */
+  claim(request: ClaimRequest): Promise<ClaimAnswer>;
+  /** Takes a part of a partition's window as known. Does not overwrite. Throws `OutageError`. */
+  restore(partition: number, claims: readonly KnownClaim[]): Promise<void>;
+  /** Says that a partition's window is whole again. Throws `OutageError`; `false` when Redis changed meanwhile. */
+  markComplete(partition: number): Promise<boolean>;
+}
+
+// ── Threads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Decodes a batch: wire format, Avro, ISO 20022. Resolves with one row an event, in order. Waits for the registry where a
+ * schema is not known yet; a thread that dies or hangs is replaced, and only the event it dies over is dead-lettered.
+ */
+export interface Decoder {
+  decode(batch: RecordBatch): Promise<PackedDecodedBatch>;
+}
+
+// ── What an SRE sees ────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type Stage = 'consume' | 'decode' | 'dedupe' | 'settle' | 'commit';
+export type Dependency = 'kafka' | 'registry' | 'redis' | 'clickhouse';
+
+/** What a commit made durable; given once for each, after it is certain. */
+export interface CommittedReport {
+  /** Count by `status` and reason code (`''` when there is none), e.g. `ACSC|`, `RJCT|AM04`. */
+  readonly results: ReadonlyMap<string, number>;
+  readonly deadLetters: ReadonlyMap<string, number>;
+  /** Creation time of each result's event, milliseconds since the epoch. */
+  readonly createdAt: readonly number[];
+  readonly committedAt: number;
+  readonly seconds: number;
+}
+
+/** Called once a batch, never once a record. Never throws, never waits. */
+export interface Telemetry {
+  consumed(partition: number, records: number): void;
+  stage(stage: Stage, seconds: number): void;
+  dedupe(outcome: 'claimed' | 'duplicate' | 'redelivered', count: number): void;
+  committed(report: CommittedReport): void;
+  aborted(): void;
+  dependency(dependency: Dependency, up: boolean): void;
+}
+
+/** Structured log lines; never an account number or a name. */
+export interface Log {
+  debug(fields: Readonly<Record<string, unknown>>, message: string): void;
+  info(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
