@@ -1,0 +1,190 @@
+/**
+ * The raw client of @confluentinc/kafka-javascript behind promises, and the settings that every client of ours shares.
+ *
+ * Only the raw API (librdkafka's own shape) is used: the KafkaJS-like layer makes a promise for each message and hides
+ * what exactly-once needs to see.
+ */
+import kafka from '@confluentinc/kafka-javascript';
+import type {
+  Assignment,
+  ConsumerGlobalConfig,
+  KafkaConsumer,
+  LibrdKafkaError,
+  Message,
+  Metadata,
+  Producer,
+  ProducerGlobalConfig,
+  TopicPartitionOffset,
+} from '@confluentinc/kafka-javascript';
+import { packRecords } from '../../codec/record-batch.ts';
+import type { LooseRecord, RecordBatch, RecordHeader } from '../../codec/record-batch.ts';
+import type { RecordHeader as Header } from '../../codec/record-batch.ts';
+
+export type { KafkaConsumer, LibrdKafkaError, Message, Producer, TopicPartitionOffset };
+
+/** librdkafka's own error codes that the adapters look at. Source: rdkafka.h, rd_kafka_resp_err_t. */
+export const kafkaErrorCodes = {
+  transport: -195,
+  allBrokersDown: -187,
+  timedOut: -185,
+  revokePartitions: -174,
+  assignPartitions: -175,
+  fatal: -150,
+  fenced: -144,
+  queueFull: -184,
+  unknownTopicOrPartition: 3,
+  unknownPartition: -190,
+} as const;
+
+/** What the d.ts of the package leaves out, and what we use of it. */
+interface ConsumerExtras {
+  setDefaultIsTimeoutOnlyForFirstMessage(value: boolean): void;
+  assignmentLost(): boolean;
+}
+
+/** Settings of every client: names in the broker's logs, and reconnects quick enough that an outage's end is noticed. */
+function sharedSettings(brokers: string, clientId: string) {
+  return {
+    'bootstrap.servers': brokers,
+    'client.id': clientId,
+    'reconnect.backoff.ms': 50,
+    'reconnect.backoff.max.ms': 1000,
+    'socket.keepalive.enable': true,
+    'broker.address.family': 'any' as const,
+    // Our own logger tells of an outage once; librdkafka would tell of each attempt.
+    log_level: 3,
+  };
+}
+
+export function createConsumer(
+  brokers: string,
+  clientId: string,
+  settings: ConsumerGlobalConfig,
+  startOffset: 'earliest' | 'error' = 'earliest',
+): KafkaConsumer & ConsumerExtras {
+  const consumer = new kafka.KafkaConsumer(
+    { ...sharedSettings(brokers, clientId), 'enable.auto.commit': false, ...settings },
+    { 'auto.offset.reset': startOffset },
+  ) as KafkaConsumer & ConsumerExtras;
+  consumer.setDefaultIsTimeoutOnlyForFirstMessage(true);
+  // Without a listener an 'event.error' would be thrown; outages are reported by those who wait for something.
+  consumer.on('event.error', () => {});
+  return consumer;
+}
+
+export function createProducer(brokers: string, clientId: string, settings: ProducerGlobalConfig): Producer {
+  const producer = new kafka.Producer({
+    ...sharedSettings(brokers, clientId),
+    'enable.idempotence': true,
+    'compression.type': 'lz4',
+    ...settings,
+  });
+  producer.on('event.error', () => {});
+  return producer;
+}
+
+interface Connectable {
+  connect(options: { timeout: number }, callback: (error: LibrdKafkaError | null, metadata: Metadata) => void): unknown;
+  disconnect(callback: (error: unknown) => void): unknown;
+}
+
+/** Connects; throws when no broker answers within `timeoutMs`. The client is of no use after that. */
+export function connect(client: KafkaConsumer | Producer, timeoutMs: number): Promise<Metadata> {
+  return call((done) => (client as unknown as Connectable).connect({ timeout: timeoutMs }, done));
+}
+
+/** Closes a client; never throws, and gives up waiting after `timeoutMs`. */
+export async function disconnect(client: KafkaConsumer | Producer, timeoutMs = 5000): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    try {
+      // The producer's own disconnect flushes first, which is not wanted of a dead one.
+      const raw = client as unknown as { _disconnect?: Connectable['disconnect'] } & Connectable;
+      if (raw._disconnect) raw._disconnect(done);
+      else raw.disconnect(done);
+    } catch {
+      // Not connected: nothing to close.
+      done();
+    }
+  });
+}
+
+/** Runs a call of the raw API that answers by callback. */
+export function call<T>(
+  start: (done: (error: LibrdKafkaError | null | undefined, value?: T) => void) => unknown,
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    start((error, value) => {
+      if (error) reject(asError(error));
+      else resolve(value as T);
+    });
+  });
+}
+
+/** The raw API gives errors that are not always Errors. */
+export function asError(error: unknown): Error & { readonly code?: number; readonly isFatal?: boolean; readonly isTxnRequiresAbort?: boolean; readonly isRetriable?: boolean } {
+  if (error instanceof Error) return error;
+  return Object.assign(new Error(String((error as { message?: string }).message ?? error)), error);
+}
+
+/** Up to `recordsMax` records; waits at most `waitMs` for the first. */
+export function consume(consumer: KafkaConsumer, recordsMax: number, waitMs: number): Promise<Message[]> {
+  consumer.setDefaultConsumeTimeout(waitMs);
+  return call<Message[]>((done) => consumer.consume(recordsMax, done));
+}
+
+/** The number of partitions of a topic; 0 when there is no such topic. */
+export async function countPartitions(client: KafkaConsumer | Producer, topic: string, timeoutMs: number): Promise<number> {
+  const metadata = await call<Metadata>((done) => client.getMetadata({ topic, timeout: timeoutMs }, done));
+  return metadata.topics.find((candidate) => candidate.name === topic)?.partitions.length ?? 0;
+}
+
+/** Packs what `consume` gave: one batch for each run of a partition, partitions in the order of their first record. */
+export function packMessages(messages: readonly Message[]): RecordBatch[] {
+  const groups = new Map<string, { topic: string; partition: number; records: LooseRecord[] }>();
+  let last: { topic: string; partition: number; records: LooseRecord[] } | undefined;
+  for (const message of messages) {
+    if (last === undefined || last.partition !== message.partition || last.topic !== message.topic) {
+      const name = `${message.topic} ${message.partition}`;
+      last = groups.get(name);
+      if (last === undefined) {
+        last = { topic: message.topic, partition: message.partition, records: [] };
+        groups.set(name, last);
+      }
+    }
+    last.records.push({
+      key: bytesOf(message.key),
+      value: message.value,
+      offset: message.offset,
+      timestamp: message.timestamp ?? 0,
+      headers: message.headers === undefined ? null : message.headers.map(looseHeader),
+    });
+  }
+  return Array.from(groups.values(), (group) => packRecords(group.topic, group.partition, group.records));
+}
+
+function bytesOf(key: Message['key']): Uint8Array | null {
+  if (key === null || key === undefined) return null;
+  return typeof key === 'string' ? Buffer.from(key) : key;
+}
+
+function looseHeader(header: Readonly<Record<string, unknown>>): RecordHeader {
+  for (const [key, value] of Object.entries(header)) {
+    return { key, value: typeof value === 'string' ? Buffer.from(value) : (value as Uint8Array | null) };
+  }
+  return { key: '', value: null };
+}
+
+/** Headers as the producer takes them. */
+export function clientHeaders(headers: readonly Header[]): Record<string, Buffer>[] {
+  return headers.map(({ key, value }) => ({ [key]: value === null ? (null as unknown as Buffer) : Buffer.from(value) }));
+}
+
+/** Partitions as the consumer takes them. */
+export function toppars(topic: string, partitions: readonly number[]): Assignment[] {
+  return partitions.map((partition) => ({ topic, partition }));
+}
