@@ -1,0 +1,158 @@
+// The real parts of the stack as processes of this machine: how each is started, and when it counts as up.
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ChildProcess } from 'node:child_process';
+import { httpAnswers, kafkaAnswers, redisAnswers, waitUntil } from './conditions.ts';
+import { startDetached } from './processes.ts';
+import type { OwnProcess } from './processes.ts';
+
+const repositoryRoot = join(import.meta.dirname, '..', '..', '..');
+const templates = join(import.meta.dirname, '..', 'components');
+const startBoundMs = 120_000;
+
+/** Where the programs are. `./dev` finds or installs them and says so in the environment. */
+export interface Programs {
+  readonly java: string;
+  readonly kafkaJars: string;
+  readonly registryHome: string;
+  readonly redisServer: string;
+  readonly prometheus: string;
+}
+
+/** The environment variables that carry `Programs`, from `./dev` to the stack and on to the tests. */
+export const programVariables: Readonly<Record<keyof Programs, string>> = {
+  java: 'STACK_JAVA',
+  kafkaJars: 'STACK_KAFKA_JARS',
+  registryHome: 'STACK_REGISTRY_HOME',
+  redisServer: 'STACK_REDIS_SERVER',
+  prometheus: 'STACK_PROMETHEUS',
+};
+
+/** Called with each process the moment it exists, before anything is awaited: whoever cleans up must know it. */
+export type Remember = (own: OwnProcess) => void;
+
+export interface PartOptions {
+  readonly directory: string;
+  readonly logFile: string;
+  readonly port: number;
+  readonly remember: Remember;
+}
+
+/** One Kafka node with an empty log, or with the one that `directory` already holds. Answers when it returns. */
+export async function startKafka(
+  programs: Pick<Programs, 'java' | 'kafkaJars'>,
+  options: PartOptions & { controllerPort: number; heapMegabytes?: number },
+): Promise<OwnProcess> {
+  const data = join(options.directory, 'data');
+  const configuration = join(options.directory, 'server.properties');
+  mkdirSync(options.directory, { recursive: true });
+  writeFileSync(configuration, fill('kafka.properties', {
+    BROKER_PORT: String(options.port),
+    CONTROLLER_PORT: String(options.controllerPort),
+    DATA_DIRECTORY: data,
+  }));
+  const java = (name: string, args: readonly string[]): { own: OwnProcess; child: ChildProcess } => {
+    const started = startDetached(name, programs.java, {
+      args: [`-Dlog4j2.configurationFile=${join(templates, 'log4j2.properties')}`, '-cp', join(programs.kafkaJars, '*'), ...args],
+      logFile: options.logFile,
+    });
+    options.remember(started.own);
+    return started;
+  };
+  if (!existsSync(join(data, 'meta.properties'))) {
+    const clusterId = randomBytes(16).toString('base64url').replace(/^-/, 'A');
+    const format = java('kafka-format', [
+      '-Xshare:auto', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC',
+      'kafka.tools.StorageTool', 'format', '--cluster-id', clusterId, '--config', configuration,
+    ]);
+    await succeeds(format.child, 'kafka storage format', options.logFile);
+  }
+  const broker = java('kafka', [
+    `-Xmx${options.heapMegabytes ?? 1024}m`, '-XX:+UseSerialGC', '-Djava.awt.headless=true', 'kafka.Kafka', configuration,
+  ]);
+  await untilUp('kafka', () => kafkaAnswers(options.port), broker.child, options.logFile);
+  return broker.own;
+}
+
+/** The Apicurio registry, in memory. */
+export async function startRegistry(
+  programs: Pick<Programs, 'java' | 'registryHome'>, options: PartOptions,
+): Promise<OwnProcess> {
+  mkdirSync(options.directory, { recursive: true });
+  const jar = readdirSync(programs.registryHome).find((name) => name.endsWith('-runner.jar'));
+  if (jar === undefined) throw new Error(`no *-runner.jar in ${programs.registryHome}`);
+  const { own, child } = startDetached('registry', programs.java, {
+    args: ['-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-jar', join(programs.registryHome, jar)],
+    environment: { QUARKUS_HTTP_PORT: String(options.port), QUARKUS_HTTP_HOST: '127.0.0.1' },
+    logFile: options.logFile,
+    directory: options.directory,
+  });
+  options.remember(own);
+  await untilUp('registry', () => httpAnswers(`http://127.0.0.1:${options.port}/apis/ccompat/v7/subjects`), child, options.logFile);
+  return own;
+}
+
+/** Redis without persistence; `args` go to its command line behind ours, so they win. */
+export async function startRedis(
+  programs: Pick<Programs, 'redisServer'>, options: PartOptions & { args?: readonly string[] },
+): Promise<OwnProcess> {
+  mkdirSync(options.directory, { recursive: true });
+  const { own, child } = startDetached('redis', programs.redisServer, {
+    args: [
+      '--port', String(options.port), '--bind', '127.0.0.1', '--dir', options.directory,
+      '--save', '', '--appendonly', 'no', ...(options.args ?? []),
+    ],
+    logFile: options.logFile,
+  });
+  options.remember(own);
+  await untilUp('redis', () => redisAnswers(options.port), child, options.logFile);
+  return own;
+}
+
+/** Prometheus, reading its targets from a file that is looked at every second. */
+export async function startPrometheus(
+  programs: Pick<Programs, 'prometheus'>, options: PartOptions & { targetsFile: string },
+): Promise<OwnProcess> {
+  mkdirSync(options.directory, { recursive: true });
+  const configuration = join(options.directory, 'prometheus.yml');
+  writeFileSync(configuration, fill('prometheus.yml', {
+    TARGETS_FILE: options.targetsFile,
+    RULES_DIRECTORY: join(repositoryRoot, 'grafana', 'rules'),
+  }));
+  const { own, child } = startDetached('prometheus', programs.prometheus, {
+    args: [
+      `--config.file=${configuration}`, `--storage.tsdb.path=${join(options.directory, 'data')}`,
+      `--web.listen-address=127.0.0.1:${options.port}`, '--log.level=warn',
+    ],
+    logFile: options.logFile,
+    directory: options.directory,
+  });
+  options.remember(own);
+  await untilUp('prometheus', () => httpAnswers(`http://127.0.0.1:${options.port}/-/ready`), child, options.logFile);
+  return own;
+}
+
+function fill(template: string, values: Readonly<Record<string, string>>): string {
+  return readFileSync(join(templates, template), 'utf8').replace(/@([A-Z_]+)@/g, (_, name: string) => {
+    const value = values[name];
+    if (value === undefined) throw new Error(`${template} asks for ${name}, which nobody gave`);
+    return value;
+  });
+}
+
+function untilUp(
+  name: string, condition: () => Promise<boolean>, child: ChildProcess, logFile: string,
+): Promise<void> {
+  let ended: string | undefined;
+  child.once('error', (error) => { ended = error.message; });
+  child.once('exit', (code, signal) => { ended = `ended with ${signal ?? `code ${code}`}, its log is ${logFile}`; });
+  return waitUntil(name, condition, { boundMs: startBoundMs, giveUp: () => ended });
+}
+
+async function succeeds(child: ChildProcess, what: string, logFile: string): Promise<void> {
+  child.ref();
+  const [code] = await once(child, 'exit') as [number | null];
+  if (code !== 0) throw new Error(`${what} ended with code ${code}, its log is ${logFile}`);
+}

@@ -1,0 +1,89 @@
+// Starts processes that outlive their starter, remembers them in a file, and ends exactly those again.
+import { execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A process that we started. A pid alone may belong to another by now; with its start time it cannot. */
+export interface OwnProcess {
+  readonly name: string;
+  readonly pid: number;
+  readonly startedAt: string;
+}
+
+/** When the process started, in whatever unit the system has (compared, never read); undefined when it is gone. */
+export function startTimeOf(pid: number): string | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The second field is the command's name in parentheses and may hold spaces; the fields after it are counted from 3.
+    const fields = status.slice(status.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? undefined : fields[19];
+  } catch {
+    if (process.platform === 'linux') return undefined;
+  }
+  try {
+    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function isAlive(own: OwnProcess): boolean {
+  return startTimeOf(own.pid) === own.startedAt;
+}
+
+export function identify(name: string, pid: number): OwnProcess {
+  return { name, pid, startedAt: startTimeOf(pid) ?? 'gone' };
+}
+
+/** Starts a process in a group and session of its own, so that a Ctrl-C meant for us does not reach it first. */
+export function startDetached(
+  name: string,
+  command: string,
+  options: { args: readonly string[]; logFile: string; environment?: Record<string, string>; directory?: string },
+): { own: OwnProcess; child: ChildProcess } {
+  mkdirSync(dirname(options.logFile), { recursive: true });
+  const log = openSync(options.logFile, 'a');
+  const child = spawn(command, options.args, {
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: { ...process.env, ...options.environment },
+    ...(options.directory === undefined ? {} : { cwd: options.directory }),
+  });
+  closeSync(log);
+  // Without a listener a command that does not exist would throw out of nowhere; `whenExited` reports it.
+  child.on('error', () => undefined);
+  child.unref();
+  return { own: identify(name, child.pid ?? -1), child };
+}
+
+function signalGroup(own: OwnProcess, signal: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(-own.pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Ends a process and all that it started in its group: asked first where it is given a grace time, then killed.
+ * The group is ours only as long as its leader is, or as long as the leader's pid is not used anew.
+ */
+export async function endGroup(own: OwnProcess, graceMs: number): Promise<void> {
+  if (own.pid <= 1) return;
+  const present = startTimeOf(own.pid);
+  if (present !== undefined && present !== own.startedAt) return;
+  if (graceMs > 0 && signalGroup(own, 'SIGTERM')) await untilGroupEnds(own, graceMs);
+  if (signalGroup(own, 'SIGKILL')) await untilGroupEnds(own, 5_000);
+}
+
+async function untilGroupEnds(own: OwnProcess, boundMs: number): Promise<void> {
+  const deadline = Date.now() + boundMs;
+  while (Date.now() < deadline && groupHasMembers(own)) await delay(20);
+}
+
+function groupHasMembers(own: OwnProcess): boolean {
+  return isAlive(own) || signalGroup(own, 0);
+}
