@@ -149,6 +149,55 @@ export class DecodedBatch {
 }
 
 /**
+ * Joins what several threads made of consecutive parts of one record batch. One row an event, in the order of the parts,
+ * which must all have been read from the same bytes.
+ */
+export function joinDecoded(parts: readonly PackedDecodedBatch[]): PackedDecodedBatch {
+  if (parts.length === 1) return parts[0]!;
+  const sizes = parts.map((part) => new Int32Array(part, 0, headerWords) as unknown as [number, number, number]);
+  const sum = (word: 0 | 1 | 2): number => sizes.reduce((total, size) => total + size[word], 0);
+  const events = sum(0);
+  const transactions = sum(1);
+  const scratchBytes = sum(2);
+  const at = layout(events, transactions, scratchBytes);
+  const joined = new ArrayBuffer(at.size);
+  const target = new Uint8Array(joined);
+  new Int32Array(joined, 0, headerWords).set([events, transactions, scratchBytes]);
+  const first = new Int32Array(joined, at.firstTransaction, events + 1);
+  let event = 0;
+  let transaction = 0;
+  let scratch = 0;
+  for (const [index, part] of parts.entries()) {
+    const [partEvents, partTransactions, partScratch] = sizes[index]!;
+    const from = layout(partEvents, partTransactions, partScratch);
+    const copy = (source: number, into: number, done: number, rows: number, rowBytes: number): void => {
+      target.set(new Uint8Array(part, source, rows * rowBytes), into + done * rowBytes);
+    };
+    copy(from.createdAt, at.createdAt, event, partEvents, 8);
+    copy(from.amount, at.amount, transaction, partTransactions, 8);
+    copy(from.eventCodes, at.eventCodes, event, partEvents, 2);
+    copy(from.transactionCodes, at.transactionCodes, transaction, partTransactions, 3);
+    copy(from.scratch, at.scratch, scratch, partScratch, 1);
+    const partFirst = new Int32Array(part, from.firstTransaction, partEvents);
+    for (let i = 0; i < partEvents; i++) first[event + i] = partFirst[i]! + transaction;
+    const moveTexts = (source: number, into: number, done: number, rows: number, texts: number): void => {
+      const spans = new Int32Array(part, source, rows * texts * 2);
+      const movedSpans = new Int32Array(joined, into + done * texts * 8, spans.length);
+      movedSpans.set(spans);
+      if (scratch === 0) return;
+      for (let i = 0; i < spans.length; i += 2) if (spans[i]! <= SCRATCH_BASE) movedSpans[i] = spans[i]! - scratch;
+    };
+    moveTexts(from.eventTexts, at.eventTexts, event, partEvents, eventTexts.length);
+    moveTexts(from.transactionTexts, at.transactionTexts, transaction, partTransactions, transactionTexts.length);
+    event += partEvents;
+    transaction += partTransactions;
+    scratch += partScratch;
+  }
+  first[events] = transactions;
+  return joined;
+}
+
+/**
  * Write side, in a worker thread: one writer a thread, used again for each batch. Rows are appended in order: begin an
  * event, set what is known of it, begin its transactions, set what is known of them.
  */
