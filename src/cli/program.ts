@@ -10,6 +10,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { loadConfig } from '../config.ts';
 import type { Config } from '../config.ts';
 import { CommandError, ConfigurationError, FatalError, OutageError } from '../errors.ts';
+import { defineTopicsCommand } from './topics.ts';
 
 /**
  * Adds one command, or a group of them. `settings` gives the checked configuration and may be called in actions only.
@@ -17,7 +18,8 @@ import { CommandError, ConfigurationError, FatalError, OutageError } from '../er
  */
 export type DefineCommand = (program: Command, settings: () => Config) => void;
 
-const commands: readonly DefineCommand[] = [];
+/** In the order of the help. A new command adds its line here. */
+const commands: readonly DefineCommand[] = [defineTopicsCommand];
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
