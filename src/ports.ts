@@ -73,8 +73,11 @@ export interface FleetLog {
    * when this process can no longer commit.
    */
   commit(transaction: KafkaTransaction): Promise<CommitOutcome>;
-  /** Records not yet committed, by partition of the inbound and the routed topic: end offset minus committed offset. */
-  lag(): readonly { readonly topic: string; readonly partition: number; readonly records: number }[];
+  /**
+   * How far a partition was read: the offset of the next record, and where the broker last said that there is nothing more
+   * (-1: it has not). Markers of transactions lie between the two. Null when the partition is not released to us.
+   */
+  position(topic: string, partition: number): { readonly next: number; readonly drainedTo: number } | null;
   /** Leaves the group and closes everything. Commits nothing. */
   stop(): Promise<void>;
 }
@@ -115,10 +118,15 @@ export interface ClaimRequest {
 
 /**
  * `claimed`: for each key null when it is now ours, or was ours before (a redelivery); else the maker who has it.
- * `windowIncomplete`: Redis was found empty, restarted or replaced; nothing was claimed, and `rebuild` is due.
+ * `windowIncomplete`: Redis was found empty, restarted or replaced; nothing was claimed, and a restore is due.
  */
 export type ClaimAnswer =
-  | { readonly kind: 'claimed'; readonly owners: readonly (string | null)[] }
+  | {
+      readonly kind: 'claimed';
+      readonly owners: readonly (string | null)[];
+      /** How many were ours before. */
+      readonly redelivered: number;
+    }
   | { readonly kind: 'windowIncomplete' };
 
 /** A claim as the results topic remembers it. */
@@ -129,17 +137,29 @@ export interface KnownClaim {
   readonly claimedAt: number;
 }
 
+/**
+ * One attempt at making a partition's window whole again. Both answer `false` when Redis was emptied, restarted or replaced
+ * since the attempt began: what was added may be gone, begin again. Both throw `OutageError`; then begin again too.
+ */
+export interface WindowRestore {
+  /** Takes claims as known, thousands at a time. Never overwrites one; leaves out those that are older than the window. */
+  add(claims: readonly KnownClaim[]): Promise<boolean>;
+  /** Says that the window is whole. From now on `claim` claims. */
+  complete(): Promise<boolean>;
+}
+
 export interface Claims {
   /**
    * Claims a whole batch in one round trip, in order, so that the second of two equal keys meets the first. All or
    * nothing is not promised: after an error some may be claimed; asking again with the same makers is safe. Throws
-   * `OutageError` when Redis does not answer, or cannot be trusted with claims.
+   * `OutageError` when Redis does not answer, or cannot be trusted with claims. Does not retry: the caller paces itself.
    */
   claim(request: ClaimRequest): Promise<ClaimAnswer>;
-  /** Takes a part of a partition's window as known. Does not overwrite. Throws `OutageError`. */
-  restore(partition: number, claims: readonly KnownClaim[]): Promise<void>;
-  /** Says that a partition's window is whole again. Throws `OutageError`; `false` when Redis changed meanwhile. */
-  markComplete(partition: number): Promise<boolean>;
+  /**
+   * Begins to make a partition's window whole. To be called before the end of the results topic is looked up, and with no
+   * Kafka transaction of the partition under way, so that no claim falls between the two. Throws `OutageError`.
+   */
+  beginRestore(partition: number): Promise<WindowRestore>;
 }
 
 // ── Threads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
