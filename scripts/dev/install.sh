@@ -245,8 +245,7 @@ build_addon() (
     CKJS_LINKING=dynamic
     npm_config_nodedir=$NODE_HOME
     npm_config_build_from_source=true
-    JOBS=max
-    export CKJS_LINKING npm_config_nodedir npm_config_build_from_source JOBS
+    export CKJS_LINKING npm_config_nodedir npm_config_build_from_source
     run_npm rebuild @confluentinc/kafka-javascript --foreground-scripts
 )
 

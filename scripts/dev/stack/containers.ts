@@ -1,5 +1,5 @@
 // The same parts as containers, where a container engine answers: docker-compose.yml with ports of our choice.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -52,7 +52,10 @@ export function startContainers(
   );
 }
 
-/** Removes the project's containers, networks and volumes. */
-export function removeContainers(project: string, logFile: string): Promise<void> {
-  return compose(project, ['down', '--volumes', '--remove-orphans', '--timeout', '5'], logFile, {});
+/** Removes the project's containers, networks and volumes, and the containers that its tests started beside them. */
+export async function removeContainers(project: string, logFile: string): Promise<void> {
+  const beside = execFileSync('docker', ['ps', '--all', '--quiet', '--filter', `label=settlefleet.stack=${project}`], { encoding: 'utf8' })
+    .split('\n').filter(Boolean);
+  if (beside.length > 0) execFileSync('docker', ['rm', '--force', ...beside], { stdio: 'ignore' });
+  await compose(project, ['down', '--volumes', '--remove-orphans', '--timeout', '5'], logFile, {});
 }

@@ -10,7 +10,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { removeContainers, startContainers } from './containers.ts';
 import { programVariables, startKafka, startPrometheus, startRedis, startRegistry } from './parts.ts';
-import type { PartOptions, Programs } from './parts.ts';
+import type { Part, PartOptions, Programs } from './parts.ts';
 import { chooseFreePort } from './ports.ts';
 import { endGroup, identify, isAlive } from './processes.ts';
 import type { OwnProcess } from './processes.ts';
@@ -39,8 +39,8 @@ function programsFromEnvironment(): Programs {
     return value;
   };
   return {
-    java: program('java'), kafkaJars: program('kafkaJars'), registryHome: program('registryHome'),
-    redisServer: program('redisServer'), prometheus: program('prometheus'),
+    java: [program('java')], kafkaJars: program('kafkaJars'), registryHome: program('registryHome'),
+    redisServer: [program('redisServer')], prometheus: [program('prometheus')],
   };
 }
 
@@ -88,7 +88,7 @@ async function bringUpProcesses(name: string, state: StackState, targetsFile: st
   const optionsOf = (part: string, port: number): PartOptions => ({
     directory: join(directory, part), logFile: join(logDirectory(name), `${part}.log`), port, remember,
   });
-  const announced = async (part: string, port: number, start: (options: PartOptions) => Promise<OwnProcess>): Promise<void> => {
+  const announced = async (part: string, port: number, start: (options: PartOptions) => Promise<Part>): Promise<void> => {
     const startedAtMs = Date.now();
     if (!existsSync(directory)) throw new Error(`stack ${name} was taken down`);
     await start(optionsOf(part, port));
@@ -107,7 +107,7 @@ async function bringUpProcesses(name: string, state: StackState, targetsFile: st
     CLICKHOUSE_URL: `chdb:${join(directory, 'clickhouse')}`,
     PROMETHEUS_URL: `http://127.0.0.1:${prometheusPort}`,
     STACK_ENGINE: 'processes',
-    ...Object.fromEntries(Object.entries(programVariables).map(([key, variable]) => [variable, programs[key as keyof Programs]])),
+    ...Object.fromEntries(Object.entries(programVariables).map(([key, variable]) => [variable, [programs[key as keyof Programs]].flat().join(' ')])),
   };
 }
 
@@ -134,6 +134,7 @@ async function bringUpContainers(name: string, state: StackState, targetsDirecto
     PROMETHEUS_URL: `http://127.0.0.1:${ports.prometheus}`,
     GRAFANA_URL: `http://127.0.0.1:${ports.grafana}`,
     STACK_ENGINE: 'containers',
+    STACK_PROJECT: project,
   };
 }
 

@@ -5,8 +5,8 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
 import { httpAnswers, kafkaAnswers, redisAnswers, waitUntil } from './conditions.ts';
-import { startDetached } from './processes.ts';
-import type { OwnProcess } from './processes.ts';
+import { startProcess } from './processes.ts';
+import type { OwnProcess, Standing } from './processes.ts';
 
 const repositoryRoot = join(import.meta.dirname, '..', '..', '..');
 const templates = join(import.meta.dirname, '..', 'components');
@@ -14,11 +14,11 @@ const startBoundMs = 120_000;
 
 /** Where the programs are. `./dev` finds or installs them and says so in the environment. */
 export interface Programs {
-  readonly java: string;
+  readonly java: Program;
   readonly kafkaJars: string;
   readonly registryHome: string;
-  readonly redisServer: string;
-  readonly prometheus: string;
+  readonly redisServer: Program;
+  readonly prometheus: Program;
 }
 
 /** The environment variables that carry `Programs`, from `./dev` to the stack and on to the tests. */
@@ -38,13 +38,24 @@ export interface PartOptions {
   readonly logFile: string;
   readonly port: number;
   readonly remember: Remember;
+  /** `apart` by default: a stack outlives the process that starts it. */
+  readonly standing?: Standing;
+}
+
+/** A command with what always stands before its arguments, e.g. `java`, or `docker run ... java`. */
+export type Program = readonly [string, ...string[]];
+
+/** A running part: whom to signal, and what to listen to for its end. */
+export interface Part {
+  readonly own: OwnProcess;
+  readonly child: ChildProcess;
 }
 
 /** One Kafka node with an empty log, or with the one that `directory` already holds. Answers when it returns. */
 export async function startKafka(
-  programs: Pick<Programs, 'java' | 'kafkaJars'>,
+  programs: { java: Program; kafkaJars: string },
   options: PartOptions & { controllerPort: number; heapMegabytes?: number },
-): Promise<OwnProcess> {
+): Promise<Part> {
   const data = join(options.directory, 'data');
   const configuration = join(options.directory, 'server.properties');
   mkdirSync(options.directory, { recursive: true });
@@ -53,10 +64,10 @@ export async function startKafka(
     CONTROLLER_PORT: String(options.controllerPort),
     DATA_DIRECTORY: data,
   }));
-  const java = (name: string, args: readonly string[]): { own: OwnProcess; child: ChildProcess } => {
-    const started = startDetached(name, programs.java, {
+  const java = (name: string, args: readonly string[]): Part => {
+    const started = startProcess(name, programs.java, {
       args: [`-Dlog4j2.configurationFile=${join(templates, 'log4j2.properties')}`, '-cp', join(programs.kafkaJars, '*'), ...args],
-      logFile: options.logFile,
+      logFile: options.logFile, standing: options.standing ?? 'apart',
     });
     options.remember(started.own);
     return started;
@@ -73,65 +84,65 @@ export async function startKafka(
     `-Xmx${options.heapMegabytes ?? 1024}m`, '-XX:+UseSerialGC', '-Djava.awt.headless=true', 'kafka.Kafka', configuration,
   ]);
   await untilUp('kafka', () => kafkaAnswers(options.port), broker.child, options.logFile);
-  return broker.own;
+  return broker;
 }
 
 /** The Apicurio registry, in memory. */
 export async function startRegistry(
-  programs: Pick<Programs, 'java' | 'registryHome'>, options: PartOptions,
-): Promise<OwnProcess> {
+  programs: { java: Program; registryHome: string }, options: PartOptions,
+): Promise<Part> {
   mkdirSync(options.directory, { recursive: true });
   const jar = readdirSync(programs.registryHome).find((name) => name.endsWith('-runner.jar'));
   if (jar === undefined) throw new Error(`no *-runner.jar in ${programs.registryHome}`);
-  const { own, child } = startDetached('registry', programs.java, {
+  const part = startProcess('registry', programs.java, {
     args: ['-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-jar', join(programs.registryHome, jar)],
     environment: { QUARKUS_HTTP_PORT: String(options.port), QUARKUS_HTTP_HOST: '127.0.0.1' },
-    logFile: options.logFile,
+    logFile: options.logFile, standing: options.standing ?? 'apart',
     directory: options.directory,
   });
-  options.remember(own);
-  await untilUp('registry', () => httpAnswers(`http://127.0.0.1:${options.port}/apis/ccompat/v7/subjects`), child, options.logFile);
-  return own;
+  options.remember(part.own);
+  await untilUp('registry', () => httpAnswers(`http://127.0.0.1:${options.port}/apis/ccompat/v7/subjects`), part.child, options.logFile);
+  return part;
 }
 
 /** Redis without persistence; `args` go to its command line behind ours, so they win. */
 export async function startRedis(
-  programs: Pick<Programs, 'redisServer'>, options: PartOptions & { args?: readonly string[] },
-): Promise<OwnProcess> {
+  programs: { redisServer: Program }, options: PartOptions & { args?: readonly string[] },
+): Promise<Part> {
   mkdirSync(options.directory, { recursive: true });
-  const { own, child } = startDetached('redis', programs.redisServer, {
+  const part = startProcess('redis', programs.redisServer, {
     args: [
       '--port', String(options.port), '--bind', '127.0.0.1', '--dir', options.directory,
       '--save', '', '--appendonly', 'no', ...(options.args ?? []),
     ],
-    logFile: options.logFile,
+    logFile: options.logFile, standing: options.standing ?? 'apart',
   });
-  options.remember(own);
-  await untilUp('redis', () => redisAnswers(options.port), child, options.logFile);
-  return own;
+  options.remember(part.own);
+  await untilUp('redis', () => redisAnswers(options.port), part.child, options.logFile);
+  return part;
 }
 
 /** Prometheus, reading its targets from a file that is looked at every second. */
 export async function startPrometheus(
-  programs: Pick<Programs, 'prometheus'>, options: PartOptions & { targetsFile: string },
-): Promise<OwnProcess> {
+  programs: { prometheus: Program }, options: PartOptions & { targetsFile: string },
+): Promise<Part> {
   mkdirSync(options.directory, { recursive: true });
   const configuration = join(options.directory, 'prometheus.yml');
   writeFileSync(configuration, fill('prometheus.yml', {
     TARGETS_FILE: options.targetsFile,
     RULES_DIRECTORY: join(repositoryRoot, 'grafana', 'rules'),
   }));
-  const { own, child } = startDetached('prometheus', programs.prometheus, {
+  const part = startProcess('prometheus', programs.prometheus, {
     args: [
       `--config.file=${configuration}`, `--storage.tsdb.path=${join(options.directory, 'data')}`,
       `--web.listen-address=127.0.0.1:${options.port}`, '--log.level=warn',
     ],
-    logFile: options.logFile,
+    logFile: options.logFile, standing: options.standing ?? 'apart',
     directory: options.directory,
   });
-  options.remember(own);
-  await untilUp('prometheus', () => httpAnswers(`http://127.0.0.1:${options.port}/-/ready`), child, options.logFile);
-  return own;
+  options.remember(part.own);
+  await untilUp('prometheus', () => httpAnswers(`http://127.0.0.1:${options.port}/-/ready`), part.child, options.logFile);
+  return part;
 }
 
 function fill(template: string, values: Readonly<Record<string, string>>): string {

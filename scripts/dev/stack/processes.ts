@@ -37,22 +37,29 @@ export function identify(name: string, pid: number): OwnProcess {
   return { name, pid, startedAt: startTimeOf(pid) ?? 'gone' };
 }
 
-/** Starts a process in a group and session of its own, so that a Ctrl-C meant for us does not reach it first. */
-export function startDetached(
+/** How a process stands to its starter: `apart` outlives it in a group of its own, `beside` gets its group's signals. */
+export type Standing = 'apart' | 'beside';
+
+/** Starts a process with its output in a log. Apart from us, a Ctrl-C meant for us does not reach it first. */
+export function startProcess(
   name: string,
-  command: string,
-  options: { args: readonly string[]; logFile: string; environment?: Record<string, string>; directory?: string },
+  program: readonly [string, ...string[]],
+  options: {
+    args: readonly string[]; logFile: string; standing: Standing;
+    environment?: Record<string, string>; directory?: string;
+  },
 ): { own: OwnProcess; child: ChildProcess } {
+  const [command, ...prefix] = program;
   mkdirSync(dirname(options.logFile), { recursive: true });
   const log = openSync(options.logFile, 'a');
-  const child = spawn(command, options.args, {
-    detached: true,
+  const child = spawn(command, [...prefix, ...options.args], {
+    detached: options.standing === 'apart',
     stdio: ['ignore', log, log],
     env: { ...process.env, ...options.environment },
     ...(options.directory === undefined ? {} : { cwd: options.directory }),
   });
   closeSync(log);
-  // Without a listener a command that does not exist would throw out of nowhere; `whenExited` reports it.
+  // Without a listener a command that does not exist would throw out of nowhere; whoever awaits the part reports it.
   child.on('error', () => undefined);
   child.unref();
   return { own: identify(name, child.pid ?? -1), child };
