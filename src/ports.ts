@@ -49,6 +49,7 @@ export type CommitOutcome = 'committed' | 'fenced';
 export interface FleetLog {
   /** The number of partitions of the inbound topic and of all that are co-partitioned with it. */
   readonly partitionCount: number;
+  readonly deadLetterPartitionCount: number;
   /** Connects and joins the group. Waits for Kafka and for the topics, for as long as it takes. */
   start(): Promise<void>;
   /**

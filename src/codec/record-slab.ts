@@ -62,6 +62,11 @@ export class RecordSlab {
     this.#end(topic, partition, start, end - start);
   }
 
+  /** Everything appended from `start` on, keys and values back to back; in place, valid until the next append. */
+  slice(start: number): Buffer {
+    return this.#bytes.subarray(start, this.#length);
+  }
+
   topic(record: number): string {
     return this.#topics[record]!;
   }

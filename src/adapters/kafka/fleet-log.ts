@@ -1,0 +1,309 @@
+/**
+ * The fleet's side of Kafka over the raw client: a consumer in the group, and Kafka transactions in its name.
+ *
+ * Only the inbound topic is subscribed. Its routed twin (same partition number) is assigned beside it, so that whoever
+ * owns the one owns the other, whatever the assignor does.
+ *
+ * A rebalance callback answers an assignment at once, with everything held. If it waited until positions are restored, the
+ * group could go on to its next generation meanwhile without telling us, and we would commit old lanes in its name.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FatalError } from '../../errors.ts';
+import { coPartitioned } from '../../domain/topics.ts';
+import type { TopicNames } from '../../domain/topics.ts';
+import type { RecordBatch } from '../../codec/record-batch.ts';
+import type { Clock, CommitOutcome, FleetLog, KafkaTransaction, Log, Rebalance } from '../../ports.ts';
+import { asError, call, connect, consume, countPartitions, createConsumer, disconnect, kafkaErrorCodes, packMessages } from './client.ts';
+import type { KafkaConsumer } from './client.ts';
+import { createTransactions } from './transactions.ts';
+import type { GroupMember } from './transactions.ts';
+
+const requestTimeoutMs = 5000;
+const retryDelayMs = 250;
+const errorPauseMs = 50;
+/** librdkafka's OFFSET_BEGINNING. */
+const oldest = -2;
+
+export interface FleetLogOptions {
+  readonly brokers: string;
+  readonly groupId: string;
+  readonly workerId: string;
+  readonly topics: TopicNames;
+  readonly sessionTimeoutMs: number;
+  readonly transactionTimeoutMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onAborted: () => void;
+  readonly onReachable: (reachable: boolean) => void;
+}
+
+export function createFleetLog(options: FleetLogOptions): FleetLog {
+  const { topics, log } = options;
+  let consumer: ReturnType<typeof createConsumer> | undefined;
+  let partitionCount = 0;
+  let deadLetterPartitionCount = 0;
+  let stopping = false;
+  let stopped = false;
+  let failure: FatalError | undefined;
+  const rebalances: Rebalance[] = [];
+  /** Partitions assigned to us, by whether their records flow. */
+  const assigned = new Map<number, 'awaitingRelease' | 'flowing' | 'held'>();
+  /** Counts assignments: what was begun under one must not end under the next. */
+  let generation = 0;
+  /** Next offset to be read by us, and the end that the broker last told, by topic and partition. */
+  const positions = new Map<string, { topic: string; partition: number; next: number; drainedTo: number }>();
+
+  const transactions = createTransactions({
+    brokers: options.brokers,
+    clientId: options.workerId,
+    transactionalId: `${topics.inbound}.${options.groupId}.${options.workerId}`,
+    transactionTimeoutMs: options.transactionTimeoutMs,
+    clock: options.clock,
+    log,
+    onAborted: options.onAborted,
+    onReachable: options.onReachable,
+  });
+
+  const client = (): ReturnType<typeof createConsumer> => {
+    if (consumer === undefined) throw new FatalError('The Kafka consumer was used before it was started.');
+    return consumer;
+  };
+
+  const both = (partition: number) => [
+    { topic: topics.inbound, partition },
+    { topic: topics.routed, partition },
+  ];
+
+  const onRebalance = function (this: KafkaConsumer, error: unknown, assignment: readonly { topic: string; partition: number }[]): void {
+    const code = (error as { code?: number } | undefined)?.code;
+    const partitions = assignment.filter((place) => place.topic === topics.inbound).map((place) => place.partition);
+    try {
+      if (code === kafkaErrorCodes.assignPartitions) {
+        const places = partitions.flatMap(both);
+        generation++;
+        assigned.clear();
+        positions.clear();
+        for (const partition of partitions) assigned.set(partition, 'awaitingRelease');
+        client().assign(places.map((place) => ({ ...place, offset: 0 })));
+        if (places.length > 0) client().pause(places);
+        rebalances.push({ kind: 'assigned', partitions });
+        return;
+      }
+      if (stopping) {
+        client().unassign();
+        return;
+      }
+      rebalances.push({ kind: client().assignmentLost() ? 'lost' : 'revoked', partitions });
+    } catch (thrown) {
+      // A callback of the client has no caller to throw to.
+      if (!stopping) failure = new FatalError('The Kafka client refused a rebalance.', { cause: thrown });
+    }
+  };
+
+  const openConsumer = async (): Promise<ReturnType<typeof createConsumer>> => {
+    const candidate = createConsumer(options.brokers, options.workerId, {
+      'group.id': options.groupId,
+      'isolation.level': 'read_committed',
+      'partition.assignment.strategy': 'range',
+      'session.timeout.ms': options.sessionTimeoutMs,
+      'heartbeat.interval.ms': Math.floor(options.sessionTimeoutMs / 4),
+      'max.poll.interval.ms': 120_000,
+      'enable.auto.offset.store': false,
+      'enable.partition.eof': true,
+      'fetch.wait.max.ms': 100,
+      'fetch.message.max.bytes': 2 << 20,
+      'queued.max.messages.kbytes': 16 << 10,
+      // A topic that is not there yet must be noticed soon once it is.
+      'topic.metadata.refresh.interval.ms': 30_000,
+      'allow.auto.create.topics': false,
+      rebalance_cb: onRebalance as never,
+    });
+    candidate.on('partition.eof', (eof) => {
+      const position = positions.get(`${eof.topic} ${eof.partition}`);
+      if (position !== undefined) position.drainedTo = eof.offset;
+    });
+    candidate.on('event.error', (error) => {
+      if ((error as { isFatal?: boolean }).isFatal === true || error.code === kafkaErrorCodes.fatal) {
+        failure = new FatalError(`The Kafka consumer failed for good: ${error.message}`, { cause: error });
+      }
+    });
+    try {
+      await connect(candidate, requestTimeoutMs);
+    } catch (error) {
+      await disconnect(candidate, 1000);
+      throw error;
+    }
+    return candidate;
+  };
+
+  /** Tries until it works; says once that it waits. */
+  const untilItWorks = async <T>(what: string, attempt: () => Promise<T | undefined>): Promise<T> => {
+    let told = false;
+    for (;;) {
+      if (stopping) throw new FatalError(`Stopped while waiting to ${what}.`);
+      let reason = 'not yet';
+      try {
+        const value = await attempt();
+        if (value !== undefined) {
+          options.onReachable(true);
+          return value;
+        }
+      } catch (error) {
+        if (error instanceof FatalError) throw error;
+        reason = asError(error).message;
+        options.onReachable(false);
+      }
+      if (!told) log.warn({ reason }, `Waiting for Kafka to ${what}`);
+      told = true;
+      await sleep(retryDelayMs);
+    }
+  };
+
+  const findPartitionCount = async (): Promise<number | undefined> => {
+    const counts = new Map<string, number>();
+    for (const topic of [...coPartitioned(topics), topics.deadLetter]) {
+      const count = await countPartitions(client(), topic, requestTimeoutMs);
+      if (count === 0) throw new Error(`topic ${topic} does not exist (settlefleet topics apply)`);
+      counts.set(topic, count);
+    }
+    const inbound = counts.get(topics.inbound)!;
+    deadLetterPartitionCount = counts.get(topics.deadLetter)!;
+    for (const topic of coPartitioned(topics)) {
+      if (counts.get(topic) !== inbound) {
+        throw new FatalError(
+          `Topic ${topic} has ${counts.get(topic)} partitions, ${topics.inbound} has ${inbound}: they must be equal.`,
+        );
+      }
+    }
+    return inbound;
+  };
+
+  const committedOffsets = (places: readonly { topic: string; partition: number }[]): Promise<readonly (number | null)[]> =>
+    untilItWorks('tell the committed offsets', async () => {
+      // In read_committed the client asks for stable offsets: those of an open transaction are waited for.
+      const answers = await call<{ topic: string; partition: number; offset?: number; error?: unknown }[]>((done) =>
+        client().committed(
+          places.map(({ topic, partition }) => ({ topic, partition })),
+          requestTimeoutMs,
+          done as never,
+        ),
+      );
+      return places.map((place) => {
+        const answer = answers.find((one) => one.topic === place.topic && one.partition === place.partition);
+        if (answer === undefined || answer.error) throw new Error(`no committed offset for ${place.topic}-${place.partition}`);
+        return answer.offset === undefined || answer.offset < 0 ? null : answer.offset;
+      });
+    });
+
+  const member: GroupMember = {
+    get consumer() {
+      return client();
+    },
+    lost: () => failure !== undefined || client().assignmentLost(),
+    committed: committedOffsets,
+  };
+
+  const setFlow = (partition: number, flow: 'flowing' | 'held'): void => {
+    if (assigned.get(partition) === undefined || assigned.get(partition) === 'awaitingRelease') return;
+    assigned.set(partition, flow);
+    if (flow === 'held') client().pause(both(partition));
+    else client().resume(both(partition));
+  };
+
+  return {
+    get partitionCount() {
+      return partitionCount;
+    },
+    get deadLetterPartitionCount() {
+      return deadLetterPartitionCount;
+    },
+
+    async start() {
+      consumer = await untilItWorks('answer', openConsumer);
+      partitionCount = await untilItWorks('have the topics', findPartitionCount);
+      await transactions.start();
+      client().subscribe([topics.inbound]);
+    },
+
+    async poll({ recordsMax, waitMs }) {
+      if (failure !== undefined) throw failure;
+      let messages;
+      try {
+        messages = await consume(client(), recordsMax, waitMs);
+      } catch (thrown) {
+        const error = asError(thrown);
+        if (error.isFatal === true || error.code === kafkaErrorCodes.fatal) {
+          throw new FatalError(`The Kafka consumer failed for good: ${error.message}`, { cause: error });
+        }
+        // An unreachable broker, or a topic that is gone for the moment: there is nothing to read now.
+        await sleep(errorPauseMs);
+        return [];
+      }
+      if (failure !== undefined) throw failure;
+      const batches: RecordBatch[] = [];
+      for (const batch of packMessages(messages)) {
+        const flow = assigned.get(batch.partition);
+        if (flow === undefined || flow === 'awaitingRelease') continue;
+        const position = positions.get(`${batch.topic} ${batch.partition}`);
+        if (position !== undefined) position.next = batch.offsets[batch.count - 1]! + 1;
+        batches.push(batch);
+      }
+      return batches;
+    },
+
+    nextRebalance() {
+      const lost = rebalances.findLastIndex((rebalance) => rebalance.kind === 'lost');
+      if (lost > 0) rebalances.splice(0, lost);
+      return rebalances.shift();
+    },
+
+    confirm(rebalance) {
+      // An assignment was answered when it came.
+      if (rebalance.kind === 'assigned') return;
+      assigned.clear();
+      positions.clear();
+      client().unassign();
+    },
+
+    async committed(partition) {
+      const [inbound, routed] = await committedOffsets(both(partition));
+      return { inbound: inbound ?? null, routed: routed ?? null };
+    },
+
+    async release(partition, from) {
+      const begunUnder = generation;
+      const isOurs = (): boolean => generation === begunUnder && assigned.get(partition) === 'awaitingRelease';
+      for (const [topic, offset] of [
+        [topics.inbound, from.inbound],
+        [topics.routed, from.routed],
+      ] as const) {
+        await untilItWorks(`seek in ${topic}-${partition}`, async () => {
+          if (!isOurs()) return true;
+          await call<void>((done) => client().seek({ topic, partition, offset: offset ?? oldest }, requestTimeoutMs, done));
+          return true;
+        });
+        if (!isOurs()) return;
+        positions.set(`${topic} ${partition}`, { topic, partition, next: offset ?? 0, drainedTo: -1 });
+      }
+      assigned.set(partition, 'flowing');
+      client().resume(both(partition));
+    },
+
+    hold: (partition) => setFlow(partition, 'held'),
+    resume: (partition) => setFlow(partition, 'flowing'),
+
+    commit: (transaction: KafkaTransaction): Promise<CommitOutcome> => transactions.commit(transaction, member),
+
+    position(topic, partition) {
+      const position = positions.get(`${topic} ${partition}`);
+      return position === undefined ? null : { next: position.next, drainedTo: position.drainedTo };
+    },
+
+    async stop() {
+      if (stopped) return;
+      stopped = stopping = true;
+      await transactions.stop();
+      if (consumer !== undefined) await disconnect(consumer, 10_000);
+    },
+  };
+}

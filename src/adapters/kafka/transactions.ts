@@ -1,0 +1,218 @@
+/**
+ * Kafka transactions that end in certainty. Each is a fixed set of bytes and offsets; it is tried, as the same bytes, until
+ * it is known to be committed, or known to be no longer ours to commit.
+ *
+ * Two dangers shape this file.
+ *
+ * The lost answer. A commit whose answer does not come may have happened. A new producer with the same transactional id
+ * ends whatever was open (`initTransactions` raises the epoch and completes or aborts it); after that the group's committed
+ * offsets tell: they move in the same Kafka transaction, so they stand at our offsets if and only if it was committed.
+ *
+ * The late EndTxn (librdkafka#5423). Without KIP-890 part 2 an EndTxn(commit) frame held up on the way, after the client
+ * has silently sent it again, ends the NEXT transaction early:
+ *
+ *     1. we send EndTxn(commit) for transaction 1; the frame is held up on its way
+ *     2. the client times out, reconnects, sends it again; transaction 1 is committed
+ *     3. we begin transaction 2 and produce half of it
+ *     4. the first frame arrives: the coordinator commits half of transaction 2
+ *
+ * So after any hiccup of the way to the coordinator the producer is replaced before the next transaction begins: the
+ * raised epoch makes the coordinator refuse what comes late.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FatalError } from '../../errors.ts';
+import type { Clock, CommitOutcome, KafkaTransaction, Log, TopicOffset } from '../../ports.ts';
+import { asError, call, clientHeaders, connect, createProducer, disconnect, kafkaErrorCodes } from './client.ts';
+import type { KafkaConsumer, Producer } from './client.ts';
+
+const connectTimeoutMs = 5000;
+const initTimeoutMs = 10_000;
+const abortTimeoutMs = 5000;
+const retryDelayMs = 250;
+/** A commit takes some 15 ms; one that takes this long may have left a frame behind. */
+const suspectCommitMs = 1000;
+/** Broker error codes: the group has moved on without us. Source: Kafka protocol, error codes. */
+const groupMovedOnCodes: ReadonlySet<number> = new Set([22, 25, 27, 82]);
+/** Trying again cannot help. */
+const messageSizeTooLarge = 10;
+/** Somebody began a newer epoch of our transactional id, or the coordinator timed our transaction out. */
+const fencedCodes: ReadonlySet<number> = new Set([47, 90, kafkaErrorCodes.fenced]);
+
+export interface TransactionsOptions {
+  readonly brokers: string;
+  readonly clientId: string;
+  readonly transactionalId: string;
+  /** The coordinator aborts a transaction that is open for longer: how long a killed worker's partitions stay blocked. */
+  readonly transactionTimeoutMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onAborted: () => void;
+  readonly onReachable: (reachable: boolean) => void;
+}
+
+export interface Transactions {
+  /** Waits for Kafka. */
+  start(): Promise<void>;
+  commit(transaction: KafkaTransaction, owner: GroupMember): Promise<CommitOutcome>;
+  stop(): Promise<void>;
+}
+
+/** The member of the group in whose name offsets are committed. */
+export interface GroupMember {
+  readonly consumer: KafkaConsumer;
+  /** True once the group may have given our partitions to another member. */
+  lost(): boolean;
+  /** The group's committed offsets, once no transaction that touches them is open. Waits for Kafka. */
+  committed(places: readonly TopicOffset[]): Promise<readonly (number | null)[]>;
+}
+
+export function createTransactions(options: TransactionsOptions): Transactions {
+  const { log, clock } = options;
+  let producer: Producer | undefined;
+  let suspect = false;
+  let stopping = false;
+
+  const open = async (): Promise<Producer> => {
+    const candidate = createProducer(options.brokers, options.clientId, {
+      'transactional.id': options.transactionalId,
+      'transaction.timeout.ms': options.transactionTimeoutMs,
+      // Everything of a transaction is handed over at once; there is nothing to linger for.
+      'linger.ms': 1,
+      'queue.buffering.max.messages': 1_000_000,
+      'queue.buffering.max.kbytes': 256 << 10,
+      'message.max.bytes': 64 << 20,
+    });
+    candidate.on('event.log', (event: unknown) => {
+      const { fac, message } = event as { fac?: string; message?: string };
+      if ((fac === 'REQTMOUT' || fac === 'FAIL') && (message ?? '').includes('TxnCoordinator')) suspect = true;
+    });
+    try {
+      await connect(candidate, connectTimeoutMs);
+      candidate.setPollInterval(100);
+      await call<void>((done) => candidate.initTransactions(initTimeoutMs, done));
+    } catch (error) {
+      await disconnect(candidate);
+      throw error;
+    }
+    return candidate;
+  };
+
+  /** A producer with a fresh epoch; waits for Kafka. */
+  const renew = async (): Promise<Producer> => {
+    const old = producer;
+    producer = undefined;
+    if (old !== undefined) await disconnect(old);
+    let told = false;
+    for (;;) {
+      if (stopping) throw new FatalError('Stopped while waiting for the transaction coordinator.');
+      try {
+        producer = await open();
+        suspect = false;
+        options.onReachable(true);
+        return producer;
+      } catch (thrown) {
+        const error = asError(thrown);
+        if (!told) log.warn({ error: error.message, code: error.code }, 'Kafka does not answer: waiting to begin transactions');
+        told = true;
+        options.onReachable(false);
+        await sleep(retryDelayMs);
+      }
+    }
+  };
+
+  const produceAll = async (to: Producer, { records }: KafkaTransaction): Promise<void> => {
+    for (let i = 0; i < records.count; i++) {
+      const headers = records.headers(i);
+      for (;;) {
+        try {
+          to.produce(
+            records.topic(i),
+            records.partition(i),
+            records.value(i),
+            records.key(i),
+            undefined,
+            undefined,
+            headers === undefined ? undefined : clientHeaders(headers),
+          );
+          break;
+        } catch (thrown) {
+          if (asError(thrown).code !== kafkaErrorCodes.queueFull) throw thrown;
+          to.poll();
+          await sleep(5);
+        }
+      }
+    }
+  };
+
+  /** `true`: committed. `false`: aborted because the group has moved on. Throws when neither is known. */
+  const attempt = async (to: Producer, transaction: KafkaTransaction, owner: GroupMember): Promise<boolean> => {
+    await call<void>((done) => to.beginTransaction(done));
+    await produceAll(to, transaction);
+    let movedOn = false;
+    try {
+      await call<void>((done) =>
+        to.sendOffsetsToTransaction([...transaction.offsets], owner.consumer, options.transactionTimeoutMs, done),
+      );
+    } catch (thrown) {
+      if (!groupMovedOnCodes.has(asError(thrown).code ?? 0)) throw thrown;
+      movedOn = true;
+    }
+    // The client reads the member id when it sends the offsets. A member that was thrown out has none, and the broker
+    // takes offsets without a member id from anybody: a zombie would commit. The client marks the assignment as lost
+    // before it forgets the id, so looking here, after the offsets were sent, sees every such case.
+    if (movedOn || owner.lost()) {
+      options.onAborted();
+      await call<void>((done) => to.abortTransaction(abortTimeoutMs, done));
+      return false;
+    }
+    await call<void>((done) => to.commitTransaction(options.transactionTimeoutMs, done));
+    return true;
+  };
+
+  const commit = async (transaction: KafkaTransaction, owner: GroupMember): Promise<CommitOutcome> => {
+    for (;;) {
+      const current = producer === undefined || suspect ? await renew() : producer;
+      const begunAt = clock();
+      try {
+        const committed = await attempt(current, transaction, owner);
+        if (clock() - begunAt > suspectCommitMs) suspect = true;
+        options.onReachable(true);
+        return committed ? 'committed' : 'fenced';
+      } catch (thrown) {
+        const error = asError(thrown);
+        if (error instanceof TypeError || error instanceof RangeError) throw error;
+        const openForMs = clock() - begunAt;
+        if (fencedCodes.has(error.code ?? 0) && openForMs < options.transactionTimeoutMs * 0.8) {
+          throw new FatalError(
+            `Another process uses the transactional id ${options.transactionalId}: give each worker a WORKER_ID of its own.`,
+            { cause: error },
+          );
+        }
+        if (error.code === messageSizeTooLarge) {
+          throw new FatalError('A record is larger than its topic takes (settlefleet topics apply sets max.message.bytes).', {
+            cause: error,
+          });
+        }
+        log.warn({ error: error.message, code: error.code, openForMs }, 'A Kafka transaction failed: finding out what became of it');
+        options.onAborted();
+        await renew();
+        if (owner.lost()) return 'fenced';
+        const standing = await owner.committed(transaction.offsets);
+        const places = transaction.offsets;
+        if (places.every((place, i) => standing[i] === place.offset)) return 'committed';
+        if (places.some((place, i) => (standing[i] ?? -1) > place.offset)) return 'fenced';
+      }
+    }
+  };
+
+  return {
+    async start() {
+      await renew();
+    },
+    commit,
+    async stop() {
+      stopping = true;
+      if (producer !== undefined) await disconnect(producer);
+    },
+  };
+}

@@ -1,0 +1,384 @@
+/**
+ * The one loop that owns Kafka: it reads, gives records to lanes, answers rebalances, and commits what the lanes have
+ * settled, one Kafka transaction at a time.
+ *
+ *     poll ──▶ lanes ──▶ epoch being filled ──(commit interval)──▶ epoch being committed
+ *
+ * While one epoch is committed the lanes fill the next. Nothing is ever rewound: a Kafka transaction that fails is tried
+ * again as the same bytes, and when the group has moved on the lanes are thrown away as they are.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TopicNames } from './domain/topics.ts';
+import { Epoch } from './epoch.ts';
+import { FatalError } from './errors.ts';
+import { Lane } from './lane.ts';
+import { LaneBook } from './lane-book.ts';
+import type { Pipeline } from './pipeline.ts';
+import type { Claims, Clock, FleetLog, Log, Rebalance, Telemetry, TopicReader } from './ports.ts';
+import { rebuildWindow, restoreLane, TornStateError } from './restore.ts';
+
+export interface FleetLimits {
+  readonly commitIntervalMs: number;
+  /** Records taken from Kafka at a time. */
+  readonly pollRecordsMax: number;
+  /** Read and not settled, in all lanes together, before reading pauses. */
+  readonly pendingBytesMax: number;
+  /** How long a revoked or ending worker finishes what it began. */
+  readonly drainDeadlineMs: number;
+  readonly dedupeWindowSeconds: number;
+}
+
+export interface FleetOptions {
+  readonly log: Log;
+  readonly fleetLog: FleetLog;
+  readonly reader: TopicReader;
+  readonly claims: Claims;
+  readonly topics: TopicNames;
+  readonly worker: string;
+  readonly limits: FleetLimits;
+  readonly clock: Clock;
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonic: Clock;
+  readonly telemetry: Telemetry;
+  /** Made once the number of partitions is known. */
+  readonly createPipeline: (fleet: Fleet) => Pipeline;
+}
+
+/** A lane that makes no room for this long is paused, so that the others go on. */
+const stuckAfterMs = 100;
+const pollWaitMs = 50;
+/** Marker-only progress (offsets with no records) is committed this seldom. */
+const idleCommitMs = 1000;
+/** Records are waiting and nothing was committed for this long: not ready. */
+const stalledAfterMs = 15_000;
+/** A fenced member that hears nothing of it for this long would be ready and dead. */
+const fencedSilenceMs = 30_000;
+
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #lanes = new Map<number, Lane>();
+  readonly #paused = new Set<number>();
+  #pipeline: Pipeline | undefined;
+  #epoch = new Epoch();
+  #committing: Promise<void> | null = null;
+  #lastCommitBegan = 0;
+  #lastCommitEnded = 0;
+  #stopping = false;
+  #started = false;
+  #failure: unknown;
+  /** When the group was found to have moved on; the client is to say so by an event soon. */
+  #fencedAt: number | null = null;
+  #progress: () => void = () => {};
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+  }
+
+  get partitionCount(): number {
+    return this.#options.fleetLog.partitionCount;
+  }
+
+  get deadLetterPartitionCount(): number {
+    return this.#options.fleetLog.deadLetterPartitionCount;
+  }
+
+  /** Runs until `stop`; throws when the process must end. */
+  async run(): Promise<void> {
+    const { fleetLog, limits } = this.#options;
+    try {
+      await fleetLog.start();
+    } catch (error) {
+      if (this.#stopping) return;
+      throw error;
+    }
+    this.#pipeline = this.#options.createPipeline(this);
+    this.#started = true;
+    this.#lastCommitEnded = this.#options.monotonic();
+    while (!this.#stopping) {
+      await this.#makeRoom();
+      const batches = await fleetLog.poll({ recordsMax: limits.pollRecordsMax, waitMs: this.#pollWaitMs() });
+      this.#throwFailure();
+      for (const batch of batches) {
+        const lane = this.#lanes.get(batch.partition);
+        if (lane === undefined) continue;
+        lane.offer(batch);
+        if (batch.topic === this.#options.topics.inbound) this.#options.telemetry.consumed(batch.partition, batch.count);
+      }
+      this.#skipMarkers();
+      for (let event = fleetLog.nextRebalance(); event !== undefined; event = fleetLog.nextRebalance()) {
+        await this.#rebalance(event);
+      }
+      this.#commitWhenDue();
+      if (this.#fencedAt !== null && this.#options.monotonic() - this.#fencedAt > fencedSilenceMs) {
+        throw new FatalError('The group has moved on, and the Kafka client has not noticed.');
+      }
+    }
+    await this.#drain('the worker ends');
+    await fleetLog.stop();
+  }
+
+  /** Finishes what was begun, commits it, and makes `run` return. */
+  stop(): void {
+    this.#stopping = true;
+    this.#progress();
+    // Nothing was begun yet, and Kafka may stay away for long.
+    if (!this.#started) this.#options.fleetLog.stop().catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Why this worker is not ready; empty when it is. */
+  reasonsNotReady(): string[] {
+    if (!this.#started) return ['kafka: not connected yet'];
+    const reasons: string[] = [];
+    if (this.#stopping) reasons.push('the worker is ending');
+    for (const lane of this.#lanes.values()) {
+      if (lane.state === 'halted') reasons.push(`partition ${lane.partition} is halted: ${lane.haltReason}`);
+      if (lane.state === 'restoring') reasons.push(`partition ${lane.partition} is being restored`);
+    }
+    const waiting = !this.#epoch.isEmpty || this.#committing !== null || this.#pendingBytes() > 0;
+    const idleForMs = this.#options.monotonic() - Math.max(this.#lastCommitEnded, this.#busySince);
+    if (waiting && idleForMs > stalledAfterMs) {
+      reasons.push(`nothing was committed for ${Math.round(idleForMs / 1000)} s while records wait`);
+    }
+    return reasons;
+  }
+
+  /** Partitions by lane state, for those who watch. */
+  lanes(): readonly { readonly partition: number; readonly state: string }[] {
+    return Array.from(this.#lanes.values(), ({ partition, state }) => ({ partition, state }));
+  }
+
+  /** Committed position of a partition as lag counts it: markers that were read past do not lag. */
+  committedPosition(topic: string, partition: number): number | null {
+    const book = this.#lanes.get(partition)?.book;
+    return book == null ? null : book.committed(topic);
+  }
+
+  /** Makes a partition's window of claims whole again; for the dedupe stage. */
+  async rebuildWindow(partition: number, signal: AbortSignal): Promise<boolean> {
+    // What was settled and is not committed stands in no topic: it must get there first. The lane itself waits here, so
+    // nothing of it is added meanwhile; other lanes go on.
+    await this.#committing;
+    if (this.#committing === null && !this.#epoch.isEmpty) this.#beginCommit();
+    await this.#committing;
+    signal.throwIfAborted();
+    const { claims, reader, topics, clock, log, limits } = this.#options;
+    return rebuildWindow({ partition, claims, reader, topics, clock, log, signal, windowSeconds: limits.dedupeWindowSeconds });
+  }
+
+  // ── Rebalances ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #rebalance(event: Rebalance): Promise<void> {
+    const { fleetLog, log } = this.#options;
+    log.info({ partitions: event.partitions }, `Partitions ${event.kind}`);
+    switch (event.kind) {
+      case 'assigned':
+        fleetLog.confirm(event);
+        for (const partition of event.partitions) this.#openLane(partition);
+        break;
+      case 'revoked':
+        await this.#drain('partitions are revoked');
+        fleetLog.confirm(event);
+        break;
+      case 'lost':
+        await this.#dropEverything();
+        fleetLog.confirm(event);
+        break;
+    }
+  }
+
+  #openLane(partition: number): void {
+    const lane = new Lane(partition, {
+      pipeline: this.#pipeline!,
+      epoch: () => this.#epoch,
+      onFailure: (error) => this.#fail(error),
+      onProgress: () => this.#progress(),
+    });
+    this.#lanes.set(partition, lane);
+    this.#restore(lane).catch((error: unknown) => {
+      if (lane.state === 'restoring') this.#fail(error);
+    });
+  }
+
+  async #restore(lane: Lane): Promise<void> {
+    const { fleetLog, reader, topics, worker, log, monotonic } = this.#options;
+    const { partition } = lane;
+    const begun = monotonic();
+    try {
+      const committed = await fleetLog.committed(partition);
+      const { ledger, standing } = await restoreLane({ partition, committed, reader, topics, log });
+      if (lane.state !== 'restoring') return;
+      lane.open(new LaneBook({ partition, ledger, standing, topics, worker }));
+      await fleetLog.release(partition, standing);
+      log.info(
+        { partition, inbound: standing.inbound, routed: standing.routed, sequence: ledger.sequence, milliseconds: Math.round(monotonic() - begun) },
+        'The lane was restored',
+      );
+    } catch (error) {
+      if (!(error instanceof TornStateError)) throw error;
+      if (lane.state === 'restoring') lane.halt(error.message);
+      log.error({ partition }, `The lane halts. ${error.message}`);
+    }
+  }
+
+  /** Finishes and commits what the lanes have begun, within the deadline, and closes them. */
+  async #drain(why: string): Promise<void> {
+    const { limits, log } = this.#options;
+    const lanes = Array.from(this.#lanes.values());
+    const closing = Promise.all(lanes.map((lane) => lane.close()));
+    const inTime = await Promise.race([closing.then(() => true), sleep(limits.drainDeadlineMs, false)]);
+    if (!inTime) {
+      const left = lanes.filter((lane) => !lane.isIdle).map((lane) => lane.partition);
+      log.warn({ partitions: left }, `Not everything could be finished before ${why}: the next owner reads it again`);
+      await Promise.all(lanes.map((lane) => lane.abandon()));
+    }
+    this.#throwFailure();
+    while (!this.#epoch.isEmpty || this.#committing !== null) {
+      if (this.#committing === null) this.#beginCommit();
+      await this.#committing;
+      this.#throwFailure();
+    }
+    this.#forgetLanes();
+  }
+
+  /** Another member may own the partitions already: nothing of what is not committed may be told. */
+  async #dropEverything(): Promise<void> {
+    await Promise.all(Array.from(this.#lanes.values(), (lane) => lane.abandon()));
+    this.#epoch = new Epoch();
+    // A commit under way finds out by itself, before it takes effect.
+    await this.#committing;
+    this.#epoch = new Epoch();
+    this.#forgetLanes();
+  }
+
+  #forgetLanes(): void {
+    this.#fencedAt = null;
+    this.#lanes.clear();
+    this.#paused.clear();
+  }
+
+  // ── Commits ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #pollWaitMs(): number {
+    if (this.#epoch.isEmpty) return pollWaitMs;
+    const dueInMs = this.#lastCommitBegan + this.#options.limits.commitIntervalMs - this.#options.monotonic();
+    return Math.max(1, Math.min(pollWaitMs, Math.ceil(dueInMs)));
+  }
+
+  #commitWhenDue(): void {
+    if (this.#committing !== null || this.#epoch.isEmpty) return;
+    const elapsed = this.#options.monotonic() - this.#lastCommitBegan;
+    if (elapsed >= this.#options.limits.commitIntervalMs) this.#beginCommit();
+  }
+
+  #beginCommit(): void {
+    const epoch = this.#epoch;
+    this.#epoch = new Epoch();
+    this.#lastCommitBegan = this.#options.monotonic();
+    this.#committing = this.#commit(epoch)
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#committing = null;
+        this.#progress();
+      });
+  }
+
+  async #commit(epoch: Epoch): Promise<void> {
+    const { fleetLog, telemetry, monotonic, clock, log } = this.#options;
+    const begun = monotonic();
+    const transaction = epoch.seal();
+    const outcome = await fleetLog.commit(transaction);
+    if (outcome === 'fenced') {
+      log.warn({ offsets: transaction.offsets }, 'The group has moved on: dropping what was not committed');
+      for (const lane of this.#lanes.values()) await lane.abandon();
+      this.#epoch = new Epoch();
+      this.#fencedAt ??= monotonic();
+      return;
+    }
+    epoch.committed();
+    this.#lastCommitEnded = monotonic();
+    const seconds = (this.#lastCommitEnded - begun) / 1000;
+    telemetry.stage('commit', seconds);
+    telemetry.committed(epoch.report(clock(), seconds));
+  }
+
+  /** Offsets that hold only markers of Kafka transactions: they are read past when there is nothing else. */
+  #skipMarkers(): void {
+    const { fleetLog, topics, monotonic } = this.#options;
+    if (monotonic() - this.#lastCommitBegan < idleCommitMs) return;
+    for (const lane of this.#lanes.values()) {
+      if (lane.state !== 'running' || !lane.isIdle || lane.book === null) continue;
+      for (const topic of [topics.inbound, topics.routed]) {
+        const drainedTo = fleetLog.position(topic, lane.partition)?.drainedTo ?? -1;
+        if (drainedTo <= lane.book.next(topic)) continue;
+        lane.book.advance(topic, drainedTo);
+        this.#epoch.touch(lane.book);
+      }
+    }
+  }
+
+  // ── Room ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #busySince = 0;
+
+  #pendingBytes(): number {
+    let bytes = 0;
+    for (const lane of this.#lanes.values()) bytes += lane.pendingBytes;
+    return bytes;
+  }
+
+  /**
+   * Waits while there is too much read and not settled. A lane that does not move (Redis away, a schema that is not known)
+   * is paused instead, so that the others go on and the group is still polled.
+   */
+  async #makeRoom(): Promise<void> {
+    const { limits, fleetLog, monotonic } = this.#options;
+    const laneBytesMax = Math.max(1 << 20, limits.pendingBytesMax / Math.max(1, this.#lanes.size));
+    for (const partition of this.#paused) {
+      const lane = this.#lanes.get(partition);
+      if (lane === undefined || lane.pendingBytes > laneBytesMax / 2) continue;
+      fleetLog.resume(partition);
+      this.#paused.delete(partition);
+    }
+    if (this.#pendingBytes() === 0) this.#busySince = monotonic();
+    const isFull = (lane: Lane): boolean => lane.pendingBytes > laneBytesMax && !this.#paused.has(lane.partition);
+    const begun = monotonic();
+    while (!this.#stopping && Array.from(this.#lanes.values()).some(isFull)) {
+      this.#throwFailure();
+      this.#commitWhenDue();
+      if (monotonic() - begun >= stuckAfterMs) {
+        for (const lane of this.#lanes.values()) {
+          if (!isFull(lane)) continue;
+          fleetLog.hold(lane.partition);
+          this.#paused.add(lane.partition);
+        }
+        return;
+      }
+      await this.#nextProgress(stuckAfterMs);
+    }
+  }
+
+  async #nextProgress(atMostMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, atMostMs);
+      this.#progress = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#progress = () => {};
+  }
+
+  // ── Failure ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#progress();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure === undefined) return;
+    throw this.#failure instanceof FatalError
+      ? this.#failure
+      : new FatalError('The worker cannot go on.', { cause: this.#failure });
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * One assigned partition with its order: batches are decoded ahead and settled one after another. A lane that is closed
+ * finishes the batch it settles and drops the rest, which nobody has heard of and the next owner reads again.
+ *
+ *     restoring ──▶ running ──▶ closed
+ *         └────────────┴──▶ halted          (its state is torn: it must not go on, the others do)
+ */
+import type { RecordBatch } from './codec/record-batch.ts';
+import type { Epoch } from './epoch.ts';
+import type { LaneBook } from './lane-book.ts';
+import type { Pipeline } from './pipeline.ts';
+import type { Decoded } from './stages/decode.ts';
+
+export type LaneState = 'restoring' | 'running' | 'halted' | 'closed';
+
+const legalNext: Readonly<Record<LaneState, readonly LaneState[]>> = {
+  restoring: ['running', 'halted', 'closed'],
+  running: ['halted', 'closed'],
+  halted: ['closed'],
+  closed: [],
+};
+
+export interface LanePorts {
+  readonly pipeline: Pipeline;
+  /** The epoch that is being filled now; asked for only in the moment of writing. */
+  readonly epoch: () => Epoch;
+  /** A broken invariant or a dead dependency: the process must end. */
+  readonly onFailure: (error: unknown) => void;
+  /** Something was settled: the commit may be due, there may be room again. */
+  readonly onProgress: () => void;
+}
+
+export class Lane {
+  readonly partition: number;
+  readonly #ports: LanePorts;
+  readonly #abort = new AbortController();
+  #state: LaneState = 'restoring';
+  #haltReason: string | null = null;
+  #book: LaneBook | null = null;
+  #tail: Promise<void> = Promise.resolve();
+  /** Read and not yet settled. */
+  #pendingBatches = 0;
+  #pendingBytes = 0;
+
+  constructor(partition: number, ports: LanePorts) {
+    this.partition = partition;
+    this.#ports = ports;
+  }
+
+  get state(): LaneState {
+    return this.#state;
+  }
+
+  get haltReason(): string | null {
+    return this.#haltReason;
+  }
+
+  /** Aborted when the lane is closed. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get book(): LaneBook | null {
+    return this.#book;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  get isIdle(): boolean {
+    return this.#pendingBatches === 0;
+  }
+
+  open(book: LaneBook): void {
+    this.#enter('running');
+    this.#book = book;
+  }
+
+  halt(reason: string): void {
+    this.#enter('halted');
+    this.#haltReason = reason;
+  }
+
+  /** Takes the next batch of the partition or its twin. Decoding begins at once, settling when its turn comes. */
+  offer(records: RecordBatch): void {
+    if (this.#state !== 'running') return;
+    this.#pendingBatches++;
+    this.#pendingBytes += records.bytes.length;
+    const decoded = this.#ports.pipeline.decode(records);
+    // The failure is met in turn, below; until then it must not count as unhandled.
+    decoded.catch(() => undefined);
+    this.#tail = this.#tail.then(() => this.#settle(records, decoded));
+  }
+
+  /** Takes no more; resolves when what is being settled is in the epoch. */
+  async close(): Promise<void> {
+    if (this.#state !== 'closed') this.#enter('closed');
+    await this.#tail;
+  }
+
+  /** As `close`, and whatever is being waited for is given up. */
+  async abandon(): Promise<void> {
+    this.#abort.abort();
+    await this.close();
+  }
+
+  async #settle(records: RecordBatch, decoding: Promise<Decoded>): Promise<void> {
+    try {
+      if (this.#state !== 'running') return;
+      const decoded = await decoding;
+      // Closed meanwhile: what was not begun is left to the next owner.
+      if ((this.#state as LaneState) !== 'running') return;
+      await this.#ports.pipeline.settle(decoded, this.#book!, this.#ports.epoch, this.signal);
+    } catch (error) {
+      if (!this.signal.aborted) this.#ports.onFailure(error);
+    } finally {
+      this.#pendingBatches--;
+      this.#pendingBytes -= records.bytes.length;
+      this.#ports.onProgress();
+    }
+  }
+
+  #enter(next: LaneState): void {
+    if (!legalNext[this.#state].includes(next)) {
+      throw new Error(`Lane ${this.partition} is ${this.#state} and cannot become ${next}.`);
+    }
+    this.#state = next;
+  }
+}

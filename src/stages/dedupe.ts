@@ -1,0 +1,81 @@
+/**
+ * Claims the identities of everything in a batch that may still settle, in one round trip, in order. Redis away is waited
+ * out; a window that Redis has forgotten is rebuilt from the results topic before anything goes on.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OutageError } from '../errors.ts';
+import type { ClaimHolder } from '../domain/settlement.ts';
+import type { Transfer } from '../domain/transfer.ts';
+import type { Claims, Log, Telemetry } from '../ports.ts';
+import type { Step, Work } from './route.ts';
+
+const retryDelayMs = 100;
+
+/** Fills in the holder of every transfer that may claim. Rejects only when `signal` is aborted. */
+export type DedupeStage = (work: Work, signal: AbortSignal) => Promise<void>;
+
+export function createDedupeStage(ports: {
+  readonly claims: Claims;
+  /** Makes a partition's window whole again; false when it has to be tried again. */
+  readonly rebuild: (partition: number, signal: AbortSignal) => Promise<boolean>;
+  readonly telemetry: Telemetry;
+  readonly log: Log;
+}): DedupeStage {
+  return async function dedupeStage({ records, steps }, signal) {
+    const claimants = steps.filter(
+      (step): step is Extract<Step, { kind: 'transfer' }> => step.kind === 'transfer' && step.refusal === null,
+    );
+    if (claimants.length === 0) return;
+    const request = {
+      partition: records.partition,
+      keys: claimants.map(({ transfer }) => claimKey(transfer)),
+      makers: claimants.map(({ transfer }) => claimMaker(transfer)),
+    };
+    let told = false;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        const answer = await ports.claims.claim(request);
+        if (answer.kind === 'claimed') {
+          let duplicates = 0;
+          answer.owners.forEach((owner, i) => {
+            claimants[i]!.holder = holderOf(owner);
+            if (owner !== null) duplicates++;
+          });
+          ports.telemetry.dependency('redis', true);
+          ports.telemetry.dedupe('claimed', claimants.length - duplicates - answer.redelivered);
+          ports.telemetry.dedupe('redelivered', answer.redelivered);
+          ports.telemetry.dedupe('duplicate', duplicates);
+          return;
+        }
+        if (await ports.rebuild(records.partition, signal)) continue;
+      } catch (error) {
+        if (!(error instanceof OutageError)) throw error;
+        ports.telemetry.dependency('redis', false);
+        if (!told) ports.log.warn({ partition: records.partition, error: error.message }, 'Redis is away: the lane waits');
+        told = true;
+      }
+      await sleep(retryDelayMs, undefined, { signal });
+    }
+  };
+}
+
+/** A payment's identity: the debited participant and the first identifier that it has. */
+export function claimKey(payment: { readonly debitedParticipant: string | null; readonly identity: string | null }): string {
+  return `${payment.debitedParticipant}|${payment.identity}`;
+}
+
+/** The same place read again meets its own claim; the same payment at another place does not. */
+export function claimMaker(transfer: Pick<Transfer, 'event' | 'transactionIndex'>): string {
+  const { event, transactionIndex } = transfer;
+  return `${event.inboundPartition}:${event.inboundOffset}:${transactionIndex}:${event.eventId}`;
+}
+
+function holderOf(owner: string | null): ClaimHolder {
+  if (owner === null) return 'self';
+  const [partition, offset, index, ...eventId] = owner.split(':');
+  return {
+    eventId: eventId.join(':') || null,
+    place: `transaction ${index} of the event at offset ${offset} of inbound partition ${partition}`,
+  };
+}

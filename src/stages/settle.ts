@@ -1,0 +1,140 @@
+/**
+ * Decides everything of a batch in order, posts it, and writes it into the epoch. Nothing here waits: whatever had to be
+ * waited for was gathered before, so that no other batch can come between two decisions.
+ */
+import { keyBytes, valueBytes } from '../codec/record-batch.ts';
+import type { RecordHeader } from '../codec/record-batch.ts';
+import { encodePaymentResult } from '../codec/payment-result.ts';
+import { settlementPartition } from '../domain/partition.ts';
+import { rejected, settle } from '../domain/settlement.ts';
+import type { TopicNames } from '../domain/topics.ts';
+import type { Decision, EventHeader, Transfer } from '../domain/transfer.ts';
+import type { Epoch } from '../epoch.ts';
+import { invariant } from '../errors.ts';
+import type { LaneBook } from '../lane-book.ts';
+import type { Clock } from '../ports.ts';
+import type { Step, Work } from './route.ts';
+
+export type SettleStage = (work: Work, book: LaneBook, epoch: Epoch) => void;
+
+export function createSettleStage(ports: {
+  readonly clock: Clock;
+  readonly topics: TopicNames;
+  readonly partitionCount: number;
+  readonly deadLetterPartitionCount: number;
+  readonly resultSchemaId: number;
+  readonly worker: string;
+}): SettleStage {
+  const { topics } = ports;
+
+  return function settleStage(work, book, epoch) {
+    const { records, steps, misdirected } = work;
+    const settledAt = ports.clock();
+    const resultsStart = epoch.records.byteLength;
+    let results = 0;
+
+    const answer = (event: EventHeader, transfer: Transfer | null, decision: Decision, key: Uint8Array | string | null): void => {
+      const result = { ...resultOf(event, transfer, decision), settledAt };
+      epoch.records.appendWith(topics.results, book.partition, key, (bytes, start) =>
+        encodePaymentResult(result, ports.resultSchemaId, bytes, start),
+      );
+      epoch.countResult(decision.status, decision.reasonCode, event.createdAt);
+      results++;
+    };
+
+    for (const step of steps) {
+      switch (step.kind) {
+        case 'credit':
+          for (const leg of step.legs) book.ledger.credit(leg.participant, leg.currency, leg.units);
+          break;
+        case 'rejectMessage':
+          answer(step.event, null, rejected(step.refusal), keyBytes(records, step.row));
+          break;
+        case 'transfer': {
+          const decision = decide(step, work, book);
+          const { transfer } = step;
+          answer(transfer.event, transfer, decision, transfer.debitedParticipant ?? keyBytes(records, step.row));
+          if (decision.status === 'ACSC') credit(transfer, book);
+          break;
+        }
+        case 'deadLetter':
+          break;
+      }
+    }
+    if (results > 0) book.extendChain(epoch.records.slice(resultsStart), results);
+
+    for (const step of steps) {
+      if (step.kind === 'deadLetter') letter(step, work, epoch, settledAt);
+    }
+    for (const { owner, transfer } of misdirected) book.oweTransfer(owner, transfer);
+    book.advance(records.topic, records.offsets[records.count - 1]! + 1);
+    epoch.touch(book);
+  };
+
+  /** The credit is applied here, or travels to whoever owns the credited participant. */
+  function credit(transfer: Transfer, book: LaneBook): void {
+    const participant = transfer.creditedParticipant!;
+    const owner = settlementPartition(participant, ports.partitionCount);
+    if (owner === book.partition) book.ledger.credit(participant, transfer.currency!, transfer.amount!);
+    else book.oweCredit(owner, participant, transfer.currency!, transfer.amount!);
+  }
+
+  /** The event as it came, with why and where. */
+  function letter(step: Extract<Step, { kind: 'deadLetter' }>, { records }: Work, epoch: Epoch, failedAtMs: number): void {
+    const headers: RecordHeader[] = (records.headers[step.row] ?? []).filter(({ key }) => !key.startsWith('dlq.'));
+    const about = {
+      'dlq.code': step.code,
+      'dlq.reason': step.reason,
+      'dlq.topic': records.topic,
+      'dlq.partition': String(records.partition),
+      'dlq.offset': String(records.offsets[step.row]),
+      'dlq.failed-at': new Date(failedAtMs).toISOString(),
+      'dlq.worker': ports.worker,
+    };
+    for (const [key, value] of Object.entries(about)) headers.push({ key, value: Buffer.from(value) });
+    epoch.records.append(
+      topics.deadLetter,
+      records.partition % ports.deadLetterPartitionCount,
+      keyBytes(records, step.row),
+      valueBytes(records, step.row),
+      headers,
+    );
+    epoch.countDeadLetter(step.code);
+  }
+}
+
+function decide(step: Extract<Step, { kind: 'transfer' }>, { directory }: Work, book: LaneBook): Decision {
+  if (step.refusal !== null) return rejected(step.refusal);
+  invariant(step.holder !== null, 'a transfer is settled only after its identity was claimed');
+  return settle(step.transfer, step.holder, directory, book.ledger);
+}
+
+function resultOf(event: EventHeader, transfer: Transfer | null, decision: Decision) {
+  return {
+    eventId: event.eventId,
+    messageType: event.messageType,
+    source: event.source,
+    messageId: event.messageId,
+    transactionIndex: transfer?.transactionIndex ?? -1,
+    instructionId: transfer?.instructionId ?? null,
+    endToEndId: transfer?.endToEndId ?? null,
+    transactionId: transfer?.transactionId ?? null,
+    uetr: transfer?.uetr ?? null,
+    status: decision.status,
+    reasonCode: decision.reasonCode,
+    reason: decision.reason,
+    debitedParticipant: transfer?.debitedParticipant ?? null,
+    creditedParticipant: transfer?.creditedParticipant ?? null,
+    currency: transfer?.currency ?? null,
+    amount: transfer?.amount ?? null,
+    positionAfter: decision.positionAfter,
+    sequence: decision.sequence,
+    createdAt: event.createdAt,
+    receivedAt: event.receivedAt,
+    inboundPartition: event.inboundPartition,
+    inboundOffset: event.inboundOffset,
+    originalEventId: decision.originalEventId,
+    identity: decision.claimed && transfer !== null ? transfer.identity : null,
+    statusReport: null,
+  };
+}

@@ -1,0 +1,213 @@
+/**
+ * The composition root of a worker: which adapter stands behind each port, and in which order a process comes up and goes
+ * down. Nothing is decided here.
+ */
+import { PrometheusTelemetry } from './adapters/prometheus/telemetry.ts';
+import { createDecoder } from './adapters/piscina/decoder.ts';
+import { createDirectoryFollower } from './adapters/kafka/directory.ts';
+import { createFleetLog } from './adapters/kafka/fleet-log.ts';
+import { createLog } from './adapters/log/log.ts';
+import { createTopicReader } from './adapters/kafka/topic-reader.ts';
+import { createWriterSchemas } from './adapters/registry/writer-schemas.ts';
+import { RedisClaims } from './adapters/redis/claims.ts';
+import { resultSchemaId } from './adapters/registry/result-schema.ts';
+import { startHealthServer } from './adapters/http/server.ts';
+import { readPaymentMessage } from './codec/iso20022/payment-reader.ts';
+import type { Config } from './config.ts';
+import { topicNames } from './domain/topics.ts';
+import { FatalError } from './errors.ts';
+import { Fleet } from './fleet.ts';
+import { LagWatch } from './lag-watch.ts';
+import { createPipeline } from './pipeline.ts';
+import { createDecodeStage } from './stages/decode.ts';
+import { createDedupeStage } from './stages/dedupe.ts';
+import { createRouteStage } from './stages/route.ts';
+import { createSettleStage } from './stages/settle.ts';
+
+const sessionTimeoutMs = 6_000;
+const transactionTimeoutMs = 10_000;
+const drainDeadlineMs = 10_000;
+/** After SIGTERM; a supervisor's own limit is 30 s as a rule (Kubernetes, Docker with --stop-timeout). */
+const endDeadlineMs = 25_000;
+const pollRecordsMax = 2_000;
+const pendingBytesMax = 64 << 20;
+const redisCheckMs = 5_000;
+
+/** Runs until `signal` is aborted; resolves when everything that was begun is committed. */
+export async function runWorker(config: Config, signal: AbortSignal): Promise<void> {
+  const { workerId } = config;
+  const log = createLog({ level: config.logLevel, fields: { process: 'worker', worker: workerId } });
+  const topics = topicNames(config.topicPrefix);
+  const clock = Date.now;
+  const monotonic = (): number => performance.now();
+
+  // The fleet and what watches it need each other: the watchers ask only once everything stands.
+  const telemetry: PrometheusTelemetry = new PrometheusTelemetry({
+    lag: () => lagWatch.read(),
+    lanes: () => fleet.lanes().map(({ state }) => state),
+  });
+  const reader = createTopicReader({ brokers: config.kafkaBrokers, clientId: workerId, log });
+  const directory = createDirectoryFollower({
+    brokers: config.kafkaBrokers,
+    clientId: workerId,
+    topic: topics.participants,
+    log,
+  });
+  const claims = new RedisClaims({
+    url: config.redisUrl,
+    namespace: `${config.topicPrefix} ${config.consumerGroup}`,
+    windowSeconds: config.dedupeWindowSeconds,
+    clock,
+  });
+  const schemas = createWriterSchemas({
+    url: config.schemaRegistryUrl,
+    directory: config.schemaCacheDir,
+    log,
+    telemetry,
+  });
+  const decoder = createDecoder({
+    threads: config.parserThreads,
+    schemas,
+    maxEventBytes: config.maxEventBytes,
+    log,
+    readMessage: readPaymentMessage,
+  });
+  const fleetLog = createFleetLog({
+    brokers: config.kafkaBrokers,
+    groupId: config.consumerGroup,
+    workerId,
+    topics,
+    sessionTimeoutMs,
+    transactionTimeoutMs,
+    clock,
+    log,
+    onAborted: () => telemetry.aborted(),
+    onReachable: (reachable) => telemetry.dependency('kafka', reachable),
+  });
+  let schemaId = 0;
+  const fleet: Fleet = new Fleet({
+    log,
+    fleetLog,
+    reader,
+    claims,
+    topics,
+    worker: workerId,
+    clock,
+    monotonic,
+    telemetry,
+    limits: {
+      commitIntervalMs: config.commitIntervalMs,
+      pollRecordsMax,
+      pendingBytesMax,
+      drainDeadlineMs,
+      dedupeWindowSeconds: config.dedupeWindowSeconds,
+    },
+    createPipeline: ({ partitionCount, deadLetterPartitionCount }) =>
+      createPipeline({
+        telemetry,
+        monotonic,
+        decodeStage: createDecodeStage({ decoder, inboundTopic: topics.inbound }),
+        routeStage: createRouteStage({ directory: () => directory.current(), partitionCount }),
+        dedupeStage: createDedupeStage({
+          claims,
+          telemetry,
+          log,
+          rebuild: (partition, laneSignal) => fleet.rebuildWindow(partition, laneSignal),
+        }),
+        settleStage: createSettleStage({
+          clock,
+          topics,
+          partitionCount,
+          deadLetterPartitionCount,
+          resultSchemaId: schemaId,
+          worker: workerId,
+        }),
+      }),
+  });
+  const lagWatch = new LagWatch(fleet, reader, topics);
+
+  const waitingFor = new Set(['the schema of results (registry)', 'the directory (kafka)']);
+  const redis = watchRedis(claims, telemetry, signal);
+  const health = await startHealthServer({
+    port: config.metricsPort,
+    registry: telemetry.registry,
+    reasonsNotReady: () => [
+      ...Array.from(waitingFor, (what) => `waiting for ${what}`),
+      ...redis.reasonsNotReady(),
+      ...fleet.reasonsNotReady(),
+    ],
+    log,
+  });
+
+  const ending = endInTime(signal, log.error, () => fleet.reasonsNotReady());
+  signal.addEventListener('abort', () => fleet.stop(), { once: true });
+  const watching = new AbortController();
+  try {
+    schemaId = await resultSchemaId({ url: config.schemaRegistryUrl, prefix: config.topicPrefix, log, telemetry, signal });
+    waitingFor.delete('the schema of results (registry)');
+    await directory.start();
+    waitingFor.delete('the directory (kafka)');
+    const lag = lagWatch.run(watching.signal);
+    if (!signal.aborted) await fleet.run();
+    watching.abort();
+    await lag;
+  } catch (error) {
+    // Asked to end while it still waited for something: nothing was begun.
+    if (!signal.aborted || error instanceof FatalError) throw error;
+  } finally {
+    watching.abort();
+    schemas.close();
+    await decoder.close();
+    await claims.close();
+    await directory.stop();
+    await reader.close();
+    await health.close();
+    ending.done();
+    log.info({}, 'The worker has ended');
+  }
+}
+
+/** Ends the process the hard way when it does not end by itself, and says what was left. */
+function endInTime(
+  signal: AbortSignal,
+  tell: (fields: Readonly<Record<string, unknown>>, message: string) => void,
+  left: () => readonly string[],
+): { done(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  signal.addEventListener(
+    'abort',
+    () => {
+      timer = setTimeout(() => {
+        tell({ left: left() }, 'The worker could not end in time: what was not committed is read again by the next owner');
+        process.exit(1);
+      }, endDeadlineMs);
+    },
+    { once: true },
+  );
+  return { done: () => clearTimeout(timer) };
+}
+
+/** Redis is asked now and then, so that readiness and the gauge know of an outage before a payment does. */
+function watchRedis(
+  claims: RedisClaims,
+  telemetry: PrometheusTelemetry,
+  signal: AbortSignal,
+): { reasonsNotReady(): readonly string[] } {
+  let reason: string | null = 'redis: not asked yet';
+  const ask = async (): Promise<void> => {
+    try {
+      await claims.check();
+      reason = null;
+    } catch (error) {
+      reason = `redis: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    telemetry.dependency('redis', reason === null);
+  };
+  let asking: Promise<void> = ask();
+  const timer = setInterval(() => {
+    asking = asking.then(ask);
+  }, redisCheckMs);
+  signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  timer.unref();
+  return { reasonsNotReady: () => (reason === null ? [] : [reason]) };
+}
