@@ -10,6 +10,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { loadConfig } from '../config.ts';
 import type { Config } from '../config.ts';
 import { CommandError, ConfigurationError, FatalError, OutageError } from '../errors.ts';
+import { defineParticipantsCommand } from './participants.ts';
 import { defineTopicsCommand } from './topics.ts';
 
 /**
@@ -19,7 +20,10 @@ import { defineTopicsCommand } from './topics.ts';
 export type DefineCommand = (program: Command, settings: () => Config) => void;
 
 /** In the order of the help. A new command adds its line here. */
-const commands: readonly DefineCommand[] = [defineTopicsCommand];
+const commands: readonly DefineCommand[] = [
+  defineTopicsCommand,
+  defineParticipantsCommand,
+];
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
