@@ -9,7 +9,7 @@ import { encodePosition, positionKey } from './codec/position-record.ts';
 import type { RecordSlab } from './codec/record-slab.ts';
 import { encodeRouted } from './codec/routed.ts';
 import type { CreditLeg } from './codec/routed.ts';
-import { Ledger } from './domain/ledger.ts';
+import type { Ledger } from './domain/ledger.ts';
 import type { TopicNames } from './domain/topics.ts';
 import type { Transfer } from './domain/transfer.ts';
 import type { TopicOffset } from './ports.ts';

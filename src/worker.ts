@@ -18,6 +18,7 @@ import { topicNames } from './domain/topics.ts';
 import { FatalError } from './errors.ts';
 import { Fleet } from './fleet.ts';
 import { LagWatch } from './lag-watch.ts';
+import type { Log } from './ports.ts';
 import { createPipeline } from './pipeline.ts';
 import { createDecodeStage } from './stages/decode.ts';
 import { createDedupeStage } from './stages/dedupe.ts';
@@ -139,7 +140,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     log,
   });
 
-  const ending = endInTime(signal, log.error, () => fleet.reasonsNotReady());
+  const ending = endInTime(signal, log, () => fleet.reasonsNotReady());
   signal.addEventListener('abort', () => fleet.stop(), { once: true });
   const watching = new AbortController();
   try {
@@ -170,7 +171,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
 /** Ends the process the hard way when it does not end by itself, and says what was left. */
 function endInTime(
   signal: AbortSignal,
-  tell: (fields: Readonly<Record<string, unknown>>, message: string) => void,
+  log: Log,
   left: () => readonly string[],
 ): { done(): void } {
   let timer: NodeJS.Timeout | undefined;
@@ -178,7 +179,7 @@ function endInTime(
     'abort',
     () => {
       timer = setTimeout(() => {
-        tell({ left: left() }, 'The worker could not end in time: what was not committed is read again by the next owner');
+        log.error({ left: left() }, 'The worker could not end in time: what was not committed is read again by the next owner');
         process.exit(1);
       }, endDeadlineMs);
     },

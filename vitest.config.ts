@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+/**
+ * Two kinds of tests in one run: those that need nothing but the code, side by side, and those that talk to the real stack
+ * or start processes, one file after another, because two cores hold one worker and its broker.
+ */
+const real = ['test/integration/**', 'test/contract/**', 'test/adapters/**', 'test/sink/**', 'test/cli/**', 'test/soak/**', 'test/dashboards/**', 'test/dashboards.test.ts'];
+
+export default defineConfig({
+  test: {
+    // The Kafka addon can be loaded in one thread of a process only, so each file has a process of its own.
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    reporters: ['default'],
+    projects: [
+      { extends: true, test: { name: 'code', include: ['test/**/*.test.ts'], exclude: real, maxWorkers: 2 } },
+      { extends: true, test: { name: 'real', include: real.map((path) => (path.endsWith('.ts') ? path : `${path}/*.test.ts`)), fileParallelism: false } },
+    ],
+  },
+});
