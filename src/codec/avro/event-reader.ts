@@ -11,6 +11,8 @@ import type { Step } from './event-plan.ts';
 /** Records inside records inside records: deeper is refused, so that a value cannot exhaust the stack. */
 const depthMax = 128;
 const two28 = 2 ** 28;
+/** In the year 144683. From there on avsc, with which we and others read the results, loses the sign of a long. */
+const createdAtMax = 2 ** 52 - 1;
 
 export type EventVerdict = 'read' | 'invalid' | 'incompatible';
 
@@ -158,7 +160,7 @@ export class EventReader {
       step.unitsPerMillisecond === 1
         ? this.#number
         : Number(floorDivide(exactLong(this.#bytes, start, this.#at), BigInt(step.unitsPerMillisecond)));
-    if (!Number.isSafeInteger(milliseconds)) return this.#fail('more than 2^53 milliseconds from the epoch');
+    if (Math.abs(milliseconds) > createdAtMax) return this.#fail('more than 2^52 milliseconds from the epoch');
     this.createdAt = milliseconds;
     return true;
   }

@@ -1,0 +1,308 @@
+/**
+ * The decoder on worker threads: one task a slice of a batch, several slices at a time, the batches in turn. A thread that
+ * dies or hangs is replaced; what it was on is found out by how far it had come, and only that event pays for it.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Piscina } from 'piscina';
+import type { WriterSchema } from '../../codec/avro/writer-schema.ts';
+import {
+  EventDecoder,
+  decoderFailureCode,
+  progressOf,
+  progressWords,
+  schemaIdsOf,
+} from '../../codec/decode-task.ts';
+import type { DecodeTask, MessageReader, Progress } from '../../codec/decode-task.ts';
+import { DecodedBatchWriter, joinDecoded } from '../../codec/decoded-batch.ts';
+import type { PackedDecodedBatch } from '../../codec/decoded-batch.ts';
+import type { RecordBatch } from '../../codec/record-batch.ts';
+import { FatalError, OutageError } from '../../errors.ts';
+import type { Decoder, Log } from '../../ports.ts';
+import { cutBatch, isolate } from './slices.ts';
+import type { Slice } from './slices.ts';
+
+/** Schema ids to schemas, one for each id, in order. Waits for the registry where it must. */
+export interface WriterSchemas {
+  resolve(ids: readonly number[]): Promise<readonly WriterSchema[]>;
+}
+
+export interface DecoderOptions {
+  /** 0: decode in the main thread. */
+  readonly threads: number;
+  readonly schemas: WriterSchemas;
+  readonly maxEventBytes: number;
+  readonly log: Log;
+  /** For `threads: 0`; the worker's entry has the same. */
+  readonly readMessage: MessageReader;
+  /** The worker's entry. */
+  readonly entry?: URL;
+  /** A thread that makes no progress for so long is taken for hung. */
+  readonly hungAfterMs?: number;
+}
+
+export interface ClosableDecoder extends Decoder {
+  /** Ends the threads. What is still being decoded is rejected with an `OutageError`. */
+  close(): Promise<void>;
+}
+
+const workerEntry = new URL('../../../workers/decode.ts', import.meta.url);
+
+/** One runs, one lies ready behind it, so that a thread need not wait for the main thread between two. */
+const tasksPerThread = 2;
+/** An event that a thread dies over is tried once more alone before it is given up: it may have been the thread's day. */
+const deathsMax = 2;
+/** Threads that are lost before they begin say nothing about an event; so many in a row say that none can run. */
+const lostStartsMax = 5;
+/** A message of 1 MiB needs some ten milliseconds. */
+const hungAfterDefaultMs = 5000;
+/** A thread needs a few MiB; a runaway ends here, and not with the machine's memory. */
+const heapMaxMib = 512;
+
+export function createDecoder(options: DecoderOptions): ClosableDecoder {
+  return options.threads === 0 ? new InlineDecoder(options) : new ThreadedDecoder(options);
+}
+
+class InlineDecoder implements ClosableDecoder {
+  readonly #options: DecoderOptions;
+  readonly #decoder: EventDecoder;
+
+  constructor(options: DecoderOptions) {
+    this.#options = options;
+    this.#decoder = new EventDecoder(options.readMessage);
+  }
+
+  async decode(batch: RecordBatch): Promise<PackedDecodedBatch> {
+    const { schemas, maxEventBytes, log } = this.#options;
+    const known = await schemas.resolve(schemaIdsOf(batch, maxEventBytes));
+    const parts: PackedDecodedBatch[] = [];
+    for (const slice of cutBatch(batch, 1)) {
+      // Heartbeats, commits and health checks share this thread.
+      if (parts.length > 0) await nextTurn();
+      const task = taskOf(batch, slice, known, maxEventBytes);
+      parts.push(this.#decoder.decode(task));
+      tellFailures(log, batch, task);
+    }
+    return parts.length === 0 ? emptyBatch() : joinDecoded(parts);
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** One batch on its way through the threads. */
+interface Job {
+  readonly batch: RecordBatch;
+  readonly schemas: readonly WriterSchema[];
+  readonly waiting: Slice[];
+  readonly done: { readonly from: number; readonly packed: PackedDecodedBatch }[];
+  running: number;
+  /** Rejected already; what still runs for it is thrown away. */
+  failed: boolean;
+  readonly resolve: (packed: PackedDecodedBatch) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Running {
+  readonly task: DecodeTask;
+  readonly abort: AbortController;
+  lastRow: number;
+  lastStep: Progress['step'];
+  ticksWithout: number;
+  hung: boolean;
+}
+
+const ticksUntilHung = 20;
+
+class ThreadedDecoder implements ClosableDecoder {
+  readonly #options: DecoderOptions;
+  readonly #pool: Piscina<DecodeTask, PackedDecodedBatch>;
+  /** Batches with slices that wait, taken in turn. Bounded by the lanes: each has a batch or two here at a time. */
+  readonly #jobs: Job[] = [];
+  readonly #running = new Set<Running>();
+  readonly #tickMs: number;
+  #watch: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: DecoderOptions) {
+    this.#options = options;
+    this.#tickMs = (options.hungAfterMs ?? hungAfterDefaultMs) / ticksUntilHung;
+    this.#pool = new Piscina({
+      filename: (options.entry ?? workerEntry).href,
+      minThreads: options.threads,
+      maxThreads: options.threads,
+      concurrentTasksPerWorker: tasksPerThread,
+      // We never hand over more than the threads take; the queue is for those that are being replaced.
+      maxQueue: options.threads * tasksPerThread,
+      recordTiming: false,
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: heapMaxMib },
+    });
+    this.#pool.on('error', (error: unknown) => {
+      options.log.warn({ error: String(error) }, 'an idle decoder thread died and is replaced');
+    });
+  }
+
+  async decode(batch: RecordBatch): Promise<PackedDecodedBatch> {
+    const { schemas, maxEventBytes, threads } = this.#options;
+    if (batch.count === 0) return emptyBatch();
+    const ids = schemaIdsOf(batch, maxEventBytes);
+    const known = ids.length === 0 ? [] : await schemas.resolve(ids);
+    if (this.#closed) throw closedError();
+    return new Promise((resolve, reject) => {
+      const waiting = cutBatch(batch, threads);
+      this.#jobs.push({ batch, schemas: known, waiting, done: [], running: 0, failed: false, resolve, reject });
+      this.#dispatch();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#watch);
+    for (const job of this.#jobs.splice(0)) fail(job, closedError());
+    await this.#pool.destroy();
+  }
+
+  #dispatch(): void {
+    while (this.#running.size < this.#options.threads * tasksPerThread) {
+      const job = this.#jobs.shift();
+      if (job === undefined) return;
+      const slice = job.waiting.shift();
+      if (slice === undefined || job.failed) continue;
+      if (job.waiting.length > 0) this.#jobs.push(job);
+      void this.#run(job, slice);
+    }
+  }
+
+  async #run(job: Job, slice: Slice): Promise<void> {
+    const task = taskOf(job.batch, slice, job.schemas, this.#options.maxEventBytes);
+    const abort = new AbortController();
+    const running: Running = { task, abort, lastRow: -1, lastStep: 'avro', ticksWithout: 0, hung: false };
+    this.#running.add(running);
+    job.running++;
+    this.#watch ??= setInterval(() => this.#look(), this.#tickMs);
+    let packed: PackedDecodedBatch | null = null;
+    let lost: unknown;
+    try {
+      packed = await this.#pool.run(task, { signal: abort.signal });
+    } catch (error) {
+      lost = error;
+    }
+    this.#running.delete(running);
+    job.running--;
+    if (this.#closed) fail(job, closedError());
+    if (!job.failed) {
+      if (packed !== null) this.#finished(job, slice, task, packed);
+      else this.#threadLost(job, slice, running, lost);
+    }
+    if (this.#running.size === 0 && this.#jobs.length === 0) {
+      clearInterval(this.#watch);
+      this.#watch = undefined;
+    }
+    this.#dispatch();
+  }
+
+  #finished(job: Job, slice: Slice, task: DecodeTask, packed: PackedDecodedBatch): void {
+    tellFailures(this.#options.log, job.batch, task);
+    job.done.push({ from: slice.from, packed });
+    this.#resolveWhenWhole(job);
+  }
+
+  #threadLost(job: Job, slice: Slice, running: Running, error: unknown): void {
+    const progress = progressOf(running.task.progress);
+    if (progress.row < 0) {
+      // The thread was lost over another batch's slice, or never started: nothing is known about these events.
+      const lostStarts = slice.lostStarts + 1;
+      if (lostStarts >= lostStartsMax) {
+        fail(job, new FatalError(`decoder threads die before they begin: ${String(error)}`, { cause: error }));
+        return;
+      }
+      this.#again(job, [{ ...slice, lostStarts }]);
+      return;
+    }
+    const suspect = slice.from + progress.row;
+    const place = { partition: job.batch.partition, offset: job.batch.offsets[suspect], step: progress.step };
+    const what = running.hung ? 'hung' : 'died';
+    if (slice.to - slice.from === 1 && slice.deaths + 1 >= deathsMax) {
+      this.#options.log.error({ ...place, error: String(error) }, `a decoder thread ${what} over an event again; dead-lettering it`);
+      const reason = `the decoder ${what} over it, ${slice.deaths + 1} times`;
+      job.done.push({ from: slice.from, packed: deadLetterBatch(decoderFailureCode(progress.step), reason) });
+      this.#resolveWhenWhole(job);
+      return;
+    }
+    this.#options.log.warn({ ...place, error: String(error) }, `a decoder thread ${what} and is replaced; its events are tried again`);
+    this.#again(job, isolate(slice, suspect));
+  }
+
+  #again(job: Job, slices: readonly Slice[]): void {
+    if (job.waiting.length === 0) this.#jobs.push(job);
+    job.waiting.push(...slices);
+  }
+
+  #resolveWhenWhole(job: Job): void {
+    if (job.running > 0 || job.waiting.length > 0) return;
+    job.done.sort((a, b) => a.from - b.from);
+    job.resolve(joinDecoded(job.done.map((part) => part.packed)));
+  }
+
+  /**
+   * Looks at all running tasks. It counts its own turns and does not measure time: after the whole process was stopped
+   * for a while, a thread gets as many turns as before to show progress.
+   */
+  #look(): void {
+    for (const running of this.#running) {
+      const { row, step } = progressOf(running.task.progress);
+      // Not begun: it lies behind another task, or its thread is still starting.
+      if (row < 0) continue;
+      if (row !== running.lastRow || step !== running.lastStep) {
+        running.lastRow = row;
+        running.lastStep = step;
+        running.ticksWithout = 0;
+      } else if (++running.ticksWithout >= ticksUntilHung) {
+        running.hung = true;
+        running.abort.abort();
+      }
+    }
+  }
+}
+
+function taskOf(batch: RecordBatch, slice: Slice, schemas: readonly WriterSchema[], maxEventBytes: number): DecodeTask {
+  return {
+    bytes: batch.bytes,
+    valueStart: sharedRows(batch.valueStart, slice),
+    valueLength: sharedRows(batch.valueLength, slice),
+    maxEventBytes,
+    schemas,
+    progress: new Int32Array(new SharedArrayBuffer(progressWords * 4)),
+  };
+}
+
+/** A view of memory that is not shared would be sent with all that lies around it. */
+function sharedRows(column: Int32Array, slice: Slice): Int32Array {
+  return column.buffer instanceof SharedArrayBuffer ? column.subarray(slice.from, slice.to) : column.slice(slice.from, slice.to);
+}
+
+function tellFailures(log: Log, batch: RecordBatch, task: DecodeTask): void {
+  const { failureCount } = progressOf(task.progress);
+  if (failureCount === 0) return;
+  log.error({ partition: batch.partition, events: failureCount }, 'the decoder failed over events; their dead letters say how');
+}
+
+function fail(job: Job, error: Error): void {
+  job.failed = true;
+  job.waiting.length = 0;
+  job.reject(error);
+}
+
+function closedError(): OutageError {
+  return new OutageError('decoder', 'the decoder is closed');
+}
+
+function deadLetterBatch(code: 'AVRO_INVALID' | 'XML_INVALID', reason: string): PackedDecodedBatch {
+  const writer = new DecodedBatchWriter();
+  writer.beginEvent();
+  writer.setDeadLetter(code, reason);
+  return writer.pack();
+}
+
+function emptyBatch(): PackedDecodedBatch {
+  return new DecodedBatchWriter().pack();
+}
