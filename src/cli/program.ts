@@ -11,6 +11,7 @@ import { loadConfig } from '../config.ts';
 import type { Config } from '../config.ts';
 import { CommandError, ConfigurationError, FatalError, OutageError } from '../errors.ts';
 import { defineParticipantsCommand } from './participants.ts';
+import { defineSubmitCommand } from './submit.ts';
 import { defineTopicsCommand } from './topics.ts';
 
 /**
@@ -23,6 +24,7 @@ export type DefineCommand = (program: Command, settings: () => Config) => void;
 const commands: readonly DefineCommand[] = [
   defineTopicsCommand,
   defineParticipantsCommand,
+  defineSubmitCommand,
 ];
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */
