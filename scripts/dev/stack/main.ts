@@ -145,20 +145,23 @@ async function removeOrphans(): Promise<void> {
   }
 }
 
-/** Ends this process by a signal's own exit code after taking the stack down; a second signal changes nothing. */
-function takeDownOnSignal(name: string): void {
-  let ending = false;
-  for (const signal of endingSignals) {
-    process.on(signal, () => {
-      if (ending) return;
-      ending = true;
-      say(`stack: ${signal}, taking ${name} down`);
-      down(name).then(
-        () => process.exit(128 + constants.signals[signal]),
-        (error: unknown) => { fail(error); process.exit(1); },
-      );
-    });
-  }
+/**
+ * Takes the stack down at the first signal and then ends this process with the signal's own exit code; a second signal
+ * changes nothing. The function given back never returns once a signal has come: what fails then fails because of it.
+ */
+function takeDownOnSignal(name: string): () => Promise<void> {
+  let ending: Promise<never> | undefined;
+  const end = async (signal: NodeJS.Signals): Promise<never> => {
+    say(`stack: ${signal}, taking ${name} down`);
+    try {
+      await down(name);
+    } catch (error) {
+      fail(error);
+    }
+    process.exit(128 + constants.signals[signal]);
+  };
+  for (const signal of endingSignals) process.on(signal, () => { ending ??= end(signal); });
+  return async () => { await ending; };
 }
 
 async function upCommand(name: string): Promise<number> {
@@ -176,7 +179,7 @@ async function upCommand(name: string): Promise<number> {
   const starter = identify('starter', process.pid);
   if (!claim(name, starter)) throw new Error(`stack ${name} is being started by somebody else`);
   const state: StackState = { owner: starter, processes: [], containerProject: null };
-  takeDownOnSignal(name);
+  const endIfSignalled = takeDownOnSignal(name);
   try {
     const addresses = await bringUp(name, state);
     // From here on it belongs to nobody: it stays until `down`.
@@ -184,6 +187,7 @@ async function upCommand(name: string): Promise<number> {
     for (const [key, value] of Object.entries(addresses)) process.stdout.write(`${key}=${quoted(value)}\n`);
     return 0;
   } catch (error) {
+    await endIfSignalled();
     await down(name);
     throw error;
   }

@@ -1,7 +1,7 @@
 // Starts processes that outlive their starter, remembers them in a file, and ends exactly those again.
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -14,16 +14,23 @@ export interface OwnProcess {
 
 /** When the process started, in whatever unit the system has (compared, never read); undefined when it is gone. */
 export function startTimeOf(pid: number): string | undefined {
-  try {
-    const status = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The second field is the command's name in parentheses and may hold spaces; the fields after it are counted from 3.
-    const fields = status.slice(status.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? undefined : fields[19];
-  } catch {
-    if (process.platform === 'linux') return undefined;
+  if (process.platform === 'linux') {
+    const fields = statusFields(String(pid));
+    return fields === undefined || fields[0] === 'Z' ? undefined : fields[19];
   }
   try {
     return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The fields of /proc/PID/stat from the third (the state) on; undefined when there is no such process. */
+function statusFields(pid: string): string[] | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The second field is the command's name in parentheses and may hold spaces and parentheses of its own.
+    return status.slice(status.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined;
   }
@@ -91,6 +98,12 @@ async function untilGroupEnds(own: OwnProcess, boundMs: number): Promise<void> {
   while (Date.now() < deadline && groupHasMembers(own)) await delay(20);
 }
 
+/** A member that has ended and waits to be reaped is none: on a machine without a real init it may wait for ever. */
 function groupHasMembers(own: OwnProcess): boolean {
-  return isAlive(own) || signalGroup(own, 0);
+  if (process.platform !== 'linux') return signalGroup(own, 0);
+  return readdirSync('/proc').some((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    const [state, , group] = statusFields(entry) ?? [];
+    return group === String(own.pid) && state !== 'Z';
+  });
 }
