@@ -1,0 +1,46 @@
+/**
+ * Log lines of every process: JSON for machines, coloured lines on a terminal. They go to standard error, so that what a
+ * command answers on standard output stays clean; workers and commands alike. Nothing is filtered here: callers choose the fields, and
+ * none of them is an account number or the name of a person.
+ */
+import { pino } from 'pino';
+import type { LevelWithSilent } from 'pino';
+import pretty from 'pino-pretty';
+
+import type { Log } from '../../ports.ts';
+
+export interface LogOptions {
+  /** LOG_LEVEL. */
+  readonly level: LevelWithSilent;
+  /** In every line, e.g. `{ process: 'worker', worker: 'w-1' }`. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+/** Writes synchronously, so that the last words of a process that ends are not lost. */
+export function createLog({ level, fields = {} }: LogOptions): Log {
+  const settings = { level, base: fields, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: levelWord } };
+  const logger = process.stderr.isTTY ? pino(settings, terminal(fields)) : pino(settings, pino.destination({ dest: 2, sync: true }));
+  return {
+    debug: (more, message) => logger.debug(more, message),
+    info: (more, message) => logger.info(more, message),
+    warn: (more, message) => logger.warn(more, message),
+    error: (more, message) => logger.error(more, message),
+  };
+}
+
+/** One coloured line for an event, without what is the same in every line. */
+function terminal(fields: Readonly<Record<string, unknown>>): pretty.PrettyStream {
+  return pretty({
+    destination: 2,
+    sync: true,
+    colorize: true,
+    singleLine: true,
+    translateTime: 'SYS:HH:MM:ss.l',
+    ignore: Object.keys(fields).join(','),
+  });
+}
+
+/** `"level":"warn"` instead of `"level":40`. */
+function levelWord(label: string): { level: string } {
+  return { level: label };
+}

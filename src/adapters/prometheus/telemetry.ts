@@ -1,0 +1,180 @@
+/**
+ * What a worker tells Prometheus. Names and labels are the contract's (section 9). Series that a rule or a panel asks for
+ * are there from the start with 0, because Prometheus cannot see the first increase of a series that it has never met.
+ */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+import {
+  deadLetterCodes,
+  formalReasonCodes,
+  messageReasonCodes,
+  settlementReasonCodes,
+} from '../../domain/codes.ts';
+import type { CommittedReport, Dependency, Stage, Telemetry } from '../../ports.ts';
+import { BatchHistogram } from './batch-histogram.ts';
+import { secondsBuckets } from './buckets.ts';
+
+export interface PartitionLag {
+  readonly topic: string;
+  readonly partition: number;
+  /** End offset minus committed offset; transactions' markers count as records do. */
+  readonly records: number;
+}
+
+/** Asked at each scrape; must answer at once, from memory. */
+export interface WorkerView {
+  /** Of the partitions that this worker has, and of no others: each is reported by its owner only. */
+  readonly lag: () => Iterable<PartitionLag>;
+  /** One word for each lane that this worker has: the state that it is in. */
+  readonly lanes: () => Iterable<string>;
+}
+
+const stages: readonly Stage[] = ['consume', 'decode', 'dedupe', 'settle', 'commit'];
+const dependencies: readonly Dependency[] = ['kafka', 'registry', 'redis'];
+const dedupeOutcomes = ['claimed', 'duplicate', 'redelivered'] as const;
+
+export class PrometheusTelemetry implements Telemetry {
+  /** To be served at `/metrics`. */
+  readonly registry = new Registry();
+  readonly #endToEnd: BatchHistogram;
+  readonly #commit: Histogram;
+  readonly #stage: Histogram<'stage'>;
+  readonly #results: Counter<'status' | 'reason_code'>;
+  readonly #deadLetters: Counter<'code'>;
+  readonly #consumed: Counter<'partition'>;
+  readonly #dedupe: Counter<'outcome'>;
+  readonly #aborted: Counter;
+  readonly #dependency: Gauge<'dependency'>;
+
+  constructor(view: WorkerView) {
+    const registers = [this.registry];
+    const buckets = [...secondsBuckets];
+    collectDefaultMetrics({ register: this.registry });
+    this.#endToEnd = new BatchHistogram({
+      name: 'settlefleet_end_to_end_seconds',
+      help: 'Time from the creation of an event to the commit that holds its result.',
+      register: this.registry,
+    });
+    this.#commit = new Histogram({
+      name: 'settlefleet_commit_seconds',
+      help: 'Time that a Kafka transaction took from its first record to the certainty that it is committed.',
+      buckets,
+      registers,
+    });
+    this.#stage = new Histogram({
+      name: 'settlefleet_stage_seconds',
+      help: 'Time that a stage took for one batch.',
+      labelNames: ['stage'],
+      buckets,
+      registers,
+    });
+    this.#results = new Counter({
+      name: 'settlefleet_results_total',
+      help: 'Committed results by transaction status and ISO 20022 reason code (empty when there is none).',
+      labelNames: ['status', 'reason_code'],
+      registers,
+    });
+    this.#deadLetters = new Counter({
+      name: 'settlefleet_dead_letters_total',
+      help: 'Committed dead letters by code.',
+      labelNames: ['code'],
+      registers,
+    });
+    this.#consumed = new Counter({
+      name: 'settlefleet_events_consumed_total',
+      help: 'Events read from the inbound topic, those that were read again included.',
+      labelNames: ['partition'],
+      registers,
+    });
+    this.#dedupe = new Counter({
+      name: 'settlefleet_dedupe_total',
+      help: 'Identities claimed, met as a duplicate, or met again by their own event.',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.#aborted = new Counter({
+      name: 'settlefleet_transactions_aborted_total',
+      help: 'Kafka transactions that were aborted; nothing of them is visible.',
+      registers,
+    });
+    this.#dependency = new Gauge({
+      name: 'settlefleet_dependency_up',
+      help: 'Whether a dependency answered when it was last needed.',
+      labelNames: ['dependency'],
+      registers,
+    });
+    registerView(view, this.registry);
+    this.#startAtZero();
+  }
+
+  consumed(partition: number, records: number): void {
+    this.#consumed.inc({ partition }, records);
+  }
+
+  stage(stage: Stage, seconds: number): void {
+    this.#stage.observe({ stage }, seconds);
+  }
+
+  dedupe(outcome: 'claimed' | 'duplicate' | 'redelivered', count: number): void {
+    this.#dedupe.inc({ outcome }, count);
+  }
+
+  committed(report: CommittedReport): void {
+    this.#endToEnd.observeSince(report.createdAt, report.committedAt);
+    this.#commit.observe(report.seconds);
+    for (const [statusAndReason, count] of report.results) {
+      const [status = '', reasonCode = ''] = statusAndReason.split('|');
+      this.#results.inc({ status, reason_code: reasonCode }, count);
+    }
+    for (const [code, count] of report.deadLetters) this.#deadLetters.inc({ code }, count);
+  }
+
+  aborted(): void {
+    this.#aborted.inc();
+  }
+
+  dependency(dependency: Dependency, up: boolean): void {
+    this.#dependency.set({ dependency }, up ? 1 : 0);
+  }
+
+  #startAtZero(): void {
+    this.#results.inc({ status: 'ACSC', reason_code: '' }, 0);
+    for (const reasonCode of [...messageReasonCodes, ...formalReasonCodes, ...settlementReasonCodes]) {
+      this.#results.inc({ status: 'RJCT', reason_code: reasonCode }, 0);
+    }
+    for (const code of deadLetterCodes) this.#deadLetters.inc({ code }, 0);
+    for (const outcome of dedupeOutcomes) this.#dedupe.inc({ outcome }, 0);
+    for (const stage of stages) this.#stage.zero({ stage });
+    for (const dependency of dependencies) this.#dependency.set({ dependency }, 0);
+  }
+}
+
+/** Gauges that are read from the worker when Prometheus asks, so that a partition that has gone is gone at once. */
+function registerView(view: WorkerView, register: Registry): void {
+  new Gauge({
+    name: 'settlefleet_consumer_lag',
+    help: 'End offset minus committed offset, of the partitions that this worker has.',
+    labelNames: ['topic', 'partition'],
+    registers: [register],
+    collect() {
+      this.reset();
+      // The two offsets are not read at the same instant.
+      for (const { topic, partition, records } of view.lag()) this.set({ topic, partition }, Math.max(0, records));
+    },
+  });
+  const states = new Set<string>();
+  new Gauge({
+    name: 'settlefleet_lanes',
+    help: 'Lanes (assigned partitions) of this worker by state; not part of the contract.',
+    labelNames: ['state'],
+    registers: [register],
+    collect() {
+      // A state that no lane is in any more says 0 instead of falling silent.
+      for (const state of states) this.set({ state }, 0);
+      for (const state of view.lanes()) {
+        states.add(state);
+        this.inc({ state });
+      }
+    },
+  });
+}

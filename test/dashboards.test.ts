@@ -1,0 +1,154 @@
+/**
+ * The dashboard against a real Prometheus that scraped the real telemetry adapters under plausible activity. The same
+ * check runs over a real fleet in the demo's run; here it is fast, and the check itself is checked.
+ */
+import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { startHealthServer } from '../src/adapters/http/server.ts';
+import type { HealthServer } from '../src/adapters/http/server.ts';
+import { PrometheusSinkTelemetry } from '../src/adapters/prometheus/sink-telemetry.ts';
+import { PrometheusTelemetry } from '../src/adapters/prometheus/telemetry.ts';
+import type { Log } from '../src/ports.ts';
+import { assertEveryPanelHasData, readPanels } from './dashboards/panels.ts';
+import { startPrometheus } from './dashboards/prometheus-server.ts';
+import type { PrometheusServer } from './dashboards/prometheus-server.ts';
+import { until } from './until.ts';
+
+const dashboardPath = new URL('../grafana/dashboards/settlefleet.json', import.meta.url).pathname;
+const quiet: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const options = { rangeSeconds: 60, rateInterval: '5s' };
+
+describe('the dashboard', () => {
+  let servers: HealthServer[] = [];
+  let prometheus: PrometheusServer;
+  let activity: NodeJS.Timeout;
+
+  beforeAll(async () => {
+    const worker = new PrometheusTelemetry({
+      lag: () => [{ topic: 'payments.inbound', partition: 0, records: 12 }],
+      lanes: () => ['running'],
+    });
+    const sink = new PrometheusSinkTelemetry({ lag: () => [{ partition: 0, records: 3 }] });
+    servers = await Promise.all(
+      [worker.registry, sink.registry].map((registry) =>
+        startHealthServer({ port: 0, registry, reasonsNotReady: () => [], log: quiet }),
+      ),
+    );
+    activity = setInterval(() => act(worker, sink), 50);
+    const [workerPort, sinkPort] = servers.map(({ port }) => port);
+    prometheus = await startPrometheus({ worker: [`127.0.0.1:${workerPort}`], sink: [`127.0.0.1:${sinkPort}`] });
+  }, 60_000);
+
+  afterAll(async () => {
+    clearInterval(activity);
+    await prometheus.stop();
+    await Promise.all(servers.map((server) => server.close()));
+  });
+
+  it('has data in every panel', { timeout: 60_000 }, async () => {
+    let last: unknown;
+    const attempt = async (): Promise<boolean> => {
+      last = undefined;
+      await assertEveryPanelHasData(prometheus.url, dashboardPath, options).catch((error: unknown) => (last = error));
+      return last === undefined;
+    };
+    await until('every panel has data', attempt, 40_000).catch(() => undefined);
+    expect(last).toBeUndefined();
+  });
+
+  it.each([
+    ['a metric that nobody gives', 'sum(settlefleet_unheard_of_total)', /no series/],
+    ['a label value that nobody gives', 'settlefleet_results_total{status="PDNG"}', /no series/],
+    ['a quantile of nothing', 'histogram_quantile(0.99, sum by (le) (settlefleet_end_to_end_seconds_bucket * 0))', /no finite/],
+    ['a query that does not parse', 'sum(rate(', /refused/],
+    ['a variable that nobody sets', 'settlefleet_consumer_lag{topic="$topic"}', /variable \$topic is not known/],
+  ])('fails for a panel with %s, and names it', async (_what, expression, finding) => {
+    const directory = await mkdtemp(join(tmpdir(), 'settlefleet-dashboard-'));
+    const path = join(directory, 'dashboard.json');
+    const text = await readFile(dashboardPath, 'utf8');
+    const spoilt = JSON.parse(text) as { panels: { type: string; title: string; targets?: { expr: string }[] }[] };
+    const panel = spoilt.panels.find(({ title }) => title === 'How long does a commit take?')!;
+    panel.targets![0]!.expr = expression;
+    await writeFile(path, JSON.stringify(spoilt));
+    const verdict = assertEveryPanelHasData(prometheus.url, path, options);
+    await expect(verdict).rejects.toThrow(finding);
+    await expect(verdict).rejects.toThrow('"How long does a commit take?" (A)');
+    await rm(directory, { recursive: true });
+  });
+
+  it('fails for a dashboard without panels', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'settlefleet-dashboard-'));
+    await writeFile(join(directory, 'empty.json'), '{"panels":[{"type":"row","title":"Empty"}]}');
+    await expect(assertEveryPanelHasData(prometheus.url, join(directory, 'empty.json'))).rejects.toThrow(/no panel/);
+    await rm(directory, { recursive: true });
+  });
+
+  it('asks a question in every title, and says in every description what is shown', async () => {
+    for (const panel of await readPanels(dashboardPath)) {
+      expect(panel.title).toMatch(/^[A-Z].*\?$/);
+      expect(panel.description, panel.title).toMatch(/\S/);
+    }
+  });
+
+  it('lays its panels out without an overlap', async () => {
+    const { panels } = JSON.parse(await readFile(dashboardPath, 'utf8')) as { panels: Awaited<ReturnType<typeof readPanels>> };
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    const taken = new Map<string, string>();
+    for (const { title, gridPos } of panels) {
+      expect(gridPos.x + gridPos.w, title).toBeLessThanOrEqual(24);
+      for (let x = gridPos.x; x < gridPos.x + gridPos.w; x += 1) {
+        for (let y = gridPos.y; y < gridPos.y + gridPos.h; y += 1) {
+          expect(taken.get(`${x},${y}`), `beside ${title}`).toBeUndefined();
+          taken.set(`${x},${y}`, title);
+        }
+      }
+    }
+  });
+
+  it('shows every metric of the contract', async () => {
+    const expressions = (await readPanels(dashboardPath)).flatMap(({ targets }) => targets.map(({ expr }) => expr)).join('\n');
+    for (const metric of contractMetrics) expect(expressions).toContain(metric);
+  });
+});
+
+/** Contract section 9. */
+const contractMetrics = [
+  'settlefleet_end_to_end_seconds',
+  'settlefleet_stage_seconds',
+  'settlefleet_results_total',
+  'settlefleet_dead_letters_total',
+  'settlefleet_events_consumed_total',
+  'settlefleet_consumer_lag',
+  'settlefleet_commit_seconds',
+  'settlefleet_transactions_aborted_total',
+  'settlefleet_dedupe_total',
+  'settlefleet_dependency_up',
+  'settlefleet_sink_rows_total',
+  'settlefleet_sink_lag',
+];
+
+/** What one commit interval of a small fleet looks like. */
+function act(worker: PrometheusTelemetry, sink: PrometheusSinkTelemetry): void {
+  const now = Date.now();
+  worker.consumed(0, 10);
+  for (const stage of ['consume', 'decode', 'dedupe', 'settle', 'commit'] as const) worker.stage(stage, 0.004);
+  worker.dedupe('claimed', 9);
+  worker.committed({
+    results: new Map([
+      ['ACSC|', 8],
+      ['RJCT|AM04', 1],
+    ]),
+    deadLetters: new Map([['XML_INVALID', 1]]),
+    createdAt: [now - 30, now - 80, now - 110],
+    committedAt: now,
+    seconds: 0.016,
+  });
+  for (const dependency of ['kafka', 'registry', 'redis'] as const) worker.dependency(dependency, true);
+  sink.rows('results', 9);
+  sink.rows('dead_letters', 1);
+  for (const dependency of ['kafka', 'registry', 'clickhouse'] as const) sink.dependency(dependency, true);
+}
