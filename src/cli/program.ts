@@ -10,9 +10,11 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { loadConfig } from '../config.ts';
 import type { Config } from '../config.ts';
 import { CommandError, ConfigurationError, FatalError, OutageError } from '../errors.ts';
+import { defineDlqCommand } from './dlq.ts';
 import { defineParticipantsCommand } from './participants.ts';
 import { defineSubmitCommand } from './submit.ts';
 import { defineTopicsCommand } from './topics.ts';
+import { defineWorkerCommand } from './worker.ts';
 
 /**
  * Adds one command, or a group of them. `settings` gives the checked configuration and may be called in actions only.
@@ -22,9 +24,11 @@ export type DefineCommand = (program: Command, settings: () => Config) => void;
 
 /** In the order of the help. A new command adds its line here. */
 const commands: readonly DefineCommand[] = [
+  defineWorkerCommand,
   defineTopicsCommand,
   defineParticipantsCommand,
   defineSubmitCommand,
+  defineDlqCommand,
 ];
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */

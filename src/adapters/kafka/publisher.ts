@@ -189,7 +189,7 @@ async function produce(producer: Producer, record: OutgoingRecord, opaque: unkno
         bytesOf(record.key),
         record.timestamp,
         opaque,
-        record.headers == null ? undefined : clientHeaders(record.headers),
+        record.headers == null ? undefined : clientHeaders(record.headers.map(withValue)),
       );
       return;
     } catch (error) {
@@ -197,6 +197,11 @@ async function produce(producer: Producer, record: OutgoingRecord, opaque: unkno
       await sleep(5);
     }
   }
+}
+
+/** The client drops a header whose value is null; an empty one is the nearest that it sends. */
+function withValue({ key, value }: RecordHeader): RecordHeader {
+  return { key, value: value ?? Buffer.alloc(0) };
 }
 
 function bytesOf(data: Uint8Array | string | null): Buffer | null {
