@@ -44,7 +44,8 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
   let deadLetterPartitionCount = 0;
   let stopping = false;
   let stopped = false;
-  let failure: FatalError | undefined;
+  /** The first is what the process ends with. */
+  const failures: FatalError[] = [];
   const rebalances: Rebalance[] = [];
   /** Partitions assigned to us, by whether their records flow. */
   const assigned = new Map<number, 'awaitingRelease' | 'flowing' | 'held'>();
@@ -67,6 +68,11 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
   const client = (): ReturnType<typeof createConsumer> => {
     if (consumer === undefined) throw new FatalError('The Kafka consumer was used before it was started.');
     return consumer;
+  };
+
+  const throwFailure = (): void => {
+    const [first] = failures;
+    if (first !== undefined) throw first;
   };
 
   const both = (partition: number) => [
@@ -96,7 +102,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       rebalances.push({ kind: client().assignmentLost() ? 'lost' : 'revoked', partitions });
     } catch (thrown) {
       // A callback of the client has no caller to throw to.
-      if (!stopping) failure = new FatalError('The Kafka client refused a rebalance.', { cause: thrown });
+      if (!stopping) failures.push(new FatalError('The Kafka client refused a rebalance.', { cause: thrown }));
     }
   };
 
@@ -116,7 +122,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       // A topic that is not there yet must be noticed soon once it is.
       'topic.metadata.refresh.interval.ms': 30_000,
       'allow.auto.create.topics': false,
-      rebalance_cb: onRebalance as never,
+      rebalance_cb: onRebalance,
     });
     candidate.on('partition.eof', (eof) => {
       const position = positions.get(`${eof.topic} ${eof.partition}`);
@@ -124,7 +130,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     });
     candidate.on('event.error', (error) => {
       if ((error as { isFatal?: boolean }).isFatal === true || error.code === kafkaErrorCodes.fatal) {
-        failure = new FatalError(`The Kafka consumer failed for good: ${error.message}`, { cause: error });
+        failures.push(new FatalError(`The Kafka consumer failed for good: ${error.message}`, { cause: error }));
       }
     });
     try {
@@ -195,12 +201,15 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       });
     });
 
-  const member: GroupMember = {
-    get consumer() {
-      return client();
-    },
-    lost: () => failure !== undefined || client().assignmentLost(),
-    committed: committedOffsets,
+  /** This member as it is now: lost as soon as the group may see it otherwise. */
+  const currentMember = (partitions: readonly number[]): GroupMember => {
+    const begunUnder = generation;
+    const owns = partitions.every((partition) => assigned.has(partition));
+    return {
+      consumer: client(),
+      lost: () => !owns || generation !== begunUnder || failures.length > 0 || client().assignmentLost(),
+      committed: committedOffsets,
+    };
   };
 
   const setFlow = (partition: number, flow: 'flowing' | 'held'): void => {
@@ -226,7 +235,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     },
 
     async poll({ recordsMax, waitMs }) {
-      if (failure !== undefined) throw failure;
+      throwFailure();
       let messages;
       try {
         messages = await consume(client(), recordsMax, waitMs);
@@ -239,7 +248,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
         await sleep(errorPauseMs);
         return [];
       }
-      if (failure !== undefined) throw failure;
+      throwFailure();
       const batches: RecordBatch[] = [];
       for (const batch of packMessages(messages)) {
         const flow = assigned.get(batch.partition);
@@ -260,6 +269,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     confirm(rebalance) {
       // An assignment was answered when it came.
       if (rebalance.kind === 'assigned') return;
+      generation++;
       assigned.clear();
       positions.clear();
       client().unassign();
@@ -292,7 +302,10 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     hold: (partition) => setFlow(partition, 'held'),
     resume: (partition) => setFlow(partition, 'flowing'),
 
-    commit: (transaction: KafkaTransaction): Promise<CommitOutcome> => transactions.commit(transaction, member),
+    async commit(transaction: KafkaTransaction): Promise<CommitOutcome> {
+      const member = currentMember(transaction.offsets.map((place) => place.partition));
+      return member.lost() ? 'fenced' : transactions.commit(transaction, member);
+    },
 
     position(topic, partition) {
       const position = positions.get(`${topic} ${partition}`);

@@ -9,7 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RecordBatch } from '../../codec/record-batch.ts';
 import type { Log, TopicReader } from '../../ports.ts';
-import { call, connect, consume, createConsumer, disconnect, packMessages } from './client.ts';
+import { asError, call, connect, consume, createConsumer, disconnect, packMessages } from './client.ts';
 import type { KafkaConsumer } from './client.ts';
 
 const recordsMax = 2000;
@@ -132,24 +132,22 @@ export function createTopicReader(options: {
           await onBatch(batch);
           from = batch.offsets[batch.count - 1]! + 1;
         };
-        let failure: unknown;
+        // The caller's own error is no outage: it is not tried again.
+        let failure: { readonly cause: unknown } | undefined;
         const end = await untilItWorks(`read ${place.topic}-${place.partition}`, async () => {
           try {
             return await readFrom(place, from, marks.high, async (batch) => {
-              try {
-                await remember(batch);
-              } catch (error) {
-                // The caller's own error is no outage: it is not tried again.
-                failure = error;
-                throw error;
-              }
+              await remember(batch).catch((cause: unknown) => {
+                failure = { cause };
+                throw cause;
+              });
             });
           } catch (error) {
-            if (failure !== undefined) return -1;
-            throw error;
+            if (failure === undefined) throw error;
+            return -1;
           }
         });
-        if (failure !== undefined) throw failure;
+        if (failure !== undefined) throw asError(failure.cause);
         return end;
       }),
 
