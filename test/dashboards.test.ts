@@ -14,8 +14,8 @@ import { PrometheusSinkTelemetry } from '../src/adapters/prometheus/sink-telemet
 import { PrometheusTelemetry } from '../src/adapters/prometheus/telemetry.ts';
 import type { Log } from '../src/ports.ts';
 import { assertEveryPanelHasData, readPanels } from './dashboards/panels.ts';
-import { startPrometheus } from './dashboards/prometheus-server.ts';
-import type { PrometheusServer } from './dashboards/prometheus-server.ts';
+import { startPrometheus } from './stack.ts';
+import type { OwnPrometheus } from './stack.ts';
 import { until } from './until.ts';
 
 const dashboardPath = new URL('../grafana/dashboards/settlefleet.json', import.meta.url).pathname;
@@ -24,7 +24,7 @@ const options = { rangeSeconds: 60, rateInterval: '5s' };
 
 describe('the dashboard', () => {
   let servers: HealthServer[] = [];
-  let prometheus: PrometheusServer;
+  let prometheus: OwnPrometheus;
   let activity: NodeJS.Timeout;
 
   beforeAll(async () => {
@@ -32,20 +32,19 @@ describe('the dashboard', () => {
       lag: () => [{ topic: 'payments.inbound', partition: 0, records: 12 }],
       lanes: () => ['running'],
     });
-    const sink = new PrometheusSinkTelemetry({ lag: () => [{ partition: 0, records: 3 }] });
+    const sink = new PrometheusSinkTelemetry();
     servers = await Promise.all(
       [worker.registry, sink.registry].map((registry) =>
         startHealthServer({ port: 0, registry, reasonsNotReady: () => [], log: quiet }),
       ),
     );
     activity = setInterval(() => act(worker, sink), 50);
-    const [workerPort, sinkPort] = servers.map(({ port }) => port);
-    prometheus = await startPrometheus({ worker: [`127.0.0.1:${workerPort}`], sink: [`127.0.0.1:${sinkPort}`] });
+    prometheus = await startPrometheus({ targets: servers.map(({ port }) => `127.0.0.1:${port}`) });
   }, 60_000);
 
   afterAll(async () => {
     clearInterval(activity);
-    await prometheus.stop();
+    await prometheus.remove();
     await Promise.all(servers.map((server) => server.close()));
   });
 
@@ -148,6 +147,7 @@ function act(worker: PrometheusTelemetry, sink: PrometheusSinkTelemetry): void {
     seconds: 0.016,
   });
   for (const dependency of ['kafka', 'registry', 'redis'] as const) worker.dependency(dependency, true);
+  sink.lag('payments.results', 0, 3);
   sink.rows('results', 9);
   sink.rows('dead_letters', 1);
   for (const dependency of ['kafka', 'registry', 'clickhouse'] as const) sink.dependency(dependency, true);

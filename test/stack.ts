@@ -4,10 +4,12 @@
  */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { programVariables, startKafka as startKafkaNode, startRedis as startRedisServer } from '../scripts/dev/stack/parts.ts';
+import {
+  programVariables, startKafka as startKafkaNode, startPrometheus as startPrometheusServer, startRedis as startRedisServer,
+} from '../scripts/dev/stack/parts.ts';
 import type { Part, Program } from '../scripts/dev/stack/parts.ts';
 import { chooseFreePort } from '../scripts/dev/stack/ports.ts';
 
@@ -89,6 +91,24 @@ export async function startKafka(options: { port?: number } = {}): Promise<OwnKa
     { ...partOptions('kafka', directory, port), controllerPort, heapMegabytes: 256 },
   ));
   return { ...part, brokers: `127.0.0.1:${port}` };
+}
+
+export interface OwnPrometheus extends OwnPart {
+  readonly url: string;
+}
+
+/** A Prometheus of the test's own that scrapes these, each `host:port`, every second: one that sees no other fleet. */
+export async function startPrometheus(options: { targets: readonly string[] }): Promise<OwnPrometheus> {
+  const port = await chooseFreePort();
+  const part = await startOwnPart('prometheus', port, (directory, labels) => {
+    const targetsFile = join(directory, 'targets.json');
+    writeFileSync(targetsFile, JSON.stringify([{ targets: options.targets, labels: {} }]));
+    return startPrometheusServer(
+      { prometheus: program('prom/prometheus:v3.5.0', variableOr('prometheus', 'prometheus'), directory, labels) },
+      { ...partOptions('prometheus', directory, port), targetsFile },
+    );
+  });
+  return { ...part, url: `http://127.0.0.1:${port}` };
 }
 
 function partOptions(name: string, directory: string, port: number) {

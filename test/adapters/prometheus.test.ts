@@ -121,19 +121,19 @@ describe('the telemetry of a worker', () => {
 });
 
 describe('the telemetry of the sink', () => {
-  it('counts rows by table and reports the lag of each partition over both topics', async () => {
-    const telemetry = new PrometheusSinkTelemetry({
-      lag: () => [
-        { partition: 2, records: 5 },
-        { partition: 2, records: 1 },
-      ],
-    });
+  it('counts rows by table and reports the lag of the partitions that it has, over both topics', async () => {
+    const telemetry = new PrometheusSinkTelemetry();
+    telemetry.lag('payments.results', 2, 5);
+    telemetry.lag('payments.dead-letter', 2, 1);
+    telemetry.lag('payments.results', 3, 4);
+    telemetry.forget('payments.results', 3);
     telemetry.rows('results', 2_000);
     telemetry.dependency('clickhouse', true);
     const series = await scrape(telemetry.registry);
     expect(series.get('settlefleet_sink_rows_total{table="results"}')).toBe(2_000);
     expect(series.get('settlefleet_sink_rows_total{table="dead_letters"}')).toBe(0);
     expect(series.get('settlefleet_sink_lag{partition="2"}')).toBe(6);
+    expect(series.has('settlefleet_sink_lag{partition="3"}')).toBe(false);
     expect(series.get('settlefleet_dependency_up{dependency="clickhouse"}')).toBe(1);
   });
 });

@@ -1,23 +1,23 @@
 /** What the sink tells Prometheus: how many rows went in, and how far it is behind (contract section 9). */
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
-export type SinkTable = 'results' | 'dead_letters';
+import type { Dependency } from '../../ports.ts';
+import type { SinkTelemetry } from '../../sink/ports.ts';
 
-export interface SinkView {
-  /**
-   * Records of the topics that are not in ClickHouse yet, of the partitions that this sink has. Asked at each scrape; must
-   * answer at once, from memory. Entries of one partition (of two topics) are added up.
-   */
-  readonly lag: () => Iterable<{ readonly partition: number; readonly records: number }>;
-}
+type SinkTable = Parameters<SinkTelemetry['rows']>[0];
 
-export class PrometheusSinkTelemetry {
+const tables: readonly SinkTable[] = ['results', 'dead_letters'];
+const dependencies: readonly Dependency[] = ['kafka', 'registry', 'clickhouse'];
+
+export class PrometheusSinkTelemetry implements SinkTelemetry {
   /** To be served at `/metrics`. */
   readonly registry = new Registry();
   readonly #rows: Counter<'table'>;
   readonly #dependency: Gauge<'dependency'>;
+  /** Records by partition, by topic: the metric adds the topics of a partition up. */
+  readonly #lag = new Map<string, Map<number, number>>();
 
-  constructor(view: SinkView) {
+  constructor() {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
     this.#rows = new Counter({
@@ -32,6 +32,7 @@ export class PrometheusSinkTelemetry {
       labelNames: ['dependency'],
       registers,
     });
+    const lag = this.#lag;
     new Gauge({
       name: 'settlefleet_sink_lag',
       help: 'Records of the results and dead-letter topics that are not in ClickHouse yet.',
@@ -39,18 +40,30 @@ export class PrometheusSinkTelemetry {
       registers,
       collect() {
         this.reset();
-        for (const { partition, records } of view.lag()) this.inc({ partition }, Math.max(0, records));
+        for (const partitions of lag.values()) {
+          for (const [partition, records] of partitions) this.inc({ partition }, records);
+        }
       },
     });
-    for (const table of ['results', 'dead_letters'] satisfies SinkTable[]) this.#rows.inc({ table }, 0);
-    for (const dependency of ['kafka', 'registry', 'clickhouse']) this.#dependency.set({ dependency }, 0);
+    for (const table of tables) this.#rows.inc({ table }, 0);
+    for (const dependency of dependencies) this.#dependency.set({ dependency }, 0);
   }
 
   rows(table: SinkTable, count: number): void {
     this.#rows.inc({ table }, count);
   }
 
-  dependency(dependency: 'kafka' | 'registry' | 'clickhouse', up: boolean): void {
+  lag(topic: string, partition: number, records: number): void {
+    const partitions = this.#lag.get(topic) ?? new Map<number, number>();
+    partitions.set(partition, Math.max(0, records));
+    this.#lag.set(topic, partitions);
+  }
+
+  forget(topic: string, partition: number): void {
+    this.#lag.get(topic)?.delete(partition);
+  }
+
+  dependency(dependency: Dependency, up: boolean): void {
     this.#dependency.set({ dependency }, up ? 1 : 0);
   }
 }
