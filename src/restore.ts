@@ -12,13 +12,13 @@ import type { Checkpoint } from './codec/checkpoint.ts';
 import { decodePaymentResult } from './codec/payment-result.ts';
 import { decodePosition } from './codec/position-record.ts';
 import { keyBytes, valueBytes } from './codec/record-batch.ts';
+import { claimKey, claimMaker } from './domain/claim.ts';
 import { Ledger } from './domain/ledger.ts';
 import type { Position } from './domain/ledger.ts';
 import type { TopicNames } from './domain/topics.ts';
 import { freshStanding } from './lane-book.ts';
 import type { Standing } from './lane-book.ts';
 import type { Claims, Clock, KnownClaim, Log, TopicReader } from './ports.ts';
-import { claimKey, claimMaker } from './stages/dedupe.ts';
 
 /** A torn state: the lane must not go on until a person has looked. */
 export class TornStateError extends Error {
@@ -124,10 +124,9 @@ export async function rebuildWindow(options: {
       const value = valueBytes(batch, row);
       const result = value === null ? null : decodePaymentResult(value);
       if (result === null || result.identity === null) continue;
-      const event = { ...result, messageId: null };
       known.push({
         key: claimKey(result),
-        maker: claimMaker({ event, transactionIndex: result.transactionIndex }),
+        maker: claimMaker(result, result.transactionIndex),
         claimedAt: result.settledAt,
       });
     }

@@ -4,8 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OutageError } from '../errors.ts';
-import type { ClaimHolder } from '../domain/settlement.ts';
-import type { Transfer } from '../domain/transfer.ts';
+import { claimHolder, claimKey, claimMaker } from '../domain/claim.ts';
 import type { Claims, Log, Telemetry } from '../ports.ts';
 import type { Step, Work } from './route.ts';
 
@@ -29,7 +28,7 @@ export function createDedupeStage(ports: {
     const request = {
       partition: records.partition,
       keys: claimants.map(({ transfer }) => claimKey(transfer)),
-      makers: claimants.map(({ transfer }) => claimMaker(transfer)),
+      makers: claimants.map(({ transfer }) => claimMaker(transfer.event, transfer.transactionIndex)),
     };
     let told = false;
     for (;;) {
@@ -39,7 +38,7 @@ export function createDedupeStage(ports: {
         if (answer.kind === 'claimed') {
           let duplicates = 0;
           answer.owners.forEach((owner, i) => {
-            claimants[i]!.holder = holderOf(owner);
+            claimants[i]!.holder = claimHolder(owner);
             if (owner !== null) duplicates++;
           });
           ports.telemetry.dependency('redis', true);
@@ -57,25 +56,5 @@ export function createDedupeStage(ports: {
       }
       await sleep(retryDelayMs, undefined, { signal });
     }
-  };
-}
-
-/** A payment's identity: the debited participant and the first identifier that it has. */
-export function claimKey(payment: { readonly debitedParticipant: string | null; readonly identity: string | null }): string {
-  return `${payment.debitedParticipant}|${payment.identity}`;
-}
-
-/** The same place read again meets its own claim; the same payment at another place does not. */
-export function claimMaker(transfer: Pick<Transfer, 'event' | 'transactionIndex'>): string {
-  const { event, transactionIndex } = transfer;
-  return `${event.inboundPartition}:${event.inboundOffset}:${transactionIndex}:${event.eventId}`;
-}
-
-function holderOf(owner: string | null): ClaimHolder {
-  if (owner === null) return 'self';
-  const [partition, offset, index, ...eventId] = owner.split(':');
-  return {
-    eventId: eventId.join(':') || null,
-    place: `transaction ${index} of the event at offset ${offset} of inbound partition ${partition}`,
   };
 }
