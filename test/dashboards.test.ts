@@ -79,6 +79,15 @@ describe('the dashboard', () => {
     await rm(directory, { recursive: true });
   });
 
+  it('stands beside alerts that ask for nothing that nobody gives', async () => {
+    const rules = await readFile(new URL('../grafana/rules/settlefleet.yml', import.meta.url), 'utf8');
+    const metrics = new Set(rules.match(/settlefleet_\w+/g));
+    const answer = await fetch(`${prometheus.url}/api/v1/label/__name__/values`);
+    const { data } = (await answer.json()) as { data: string[] };
+    expect(metrics.size).toBeGreaterThan(5);
+    expect([...metrics].filter((metric) => !data.includes(metric))).toEqual([]);
+  });
+
   it('fails for a dashboard without panels', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'settlefleet-dashboard-'));
     await writeFile(join(directory, 'empty.json'), '{"panels":[{"type":"row","title":"Empty"}]}');

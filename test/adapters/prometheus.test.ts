@@ -1,6 +1,4 @@
 /** What Prometheus is told, read as Prometheus reads it: from the text of a scrape. */
-import { spawnSync } from 'node:child_process';
-
 import { Histogram, Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 
@@ -9,6 +7,7 @@ import { secondsBuckets } from '../../src/adapters/prometheus/buckets.ts';
 import { PrometheusSinkTelemetry } from '../../src/adapters/prometheus/sink-telemetry.ts';
 import { PrometheusTelemetry } from '../../src/adapters/prometheus/telemetry.ts';
 import type { WorkerView } from '../../src/adapters/prometheus/telemetry.ts';
+import { promtool } from '../dashboards/promtool.ts';
 
 const nothing: WorkerView = { lag: () => [], lanes: () => [] };
 
@@ -115,8 +114,7 @@ describe('the telemetry of a worker', () => {
     const telemetry = new PrometheusTelemetry({ ...nothing, lanes: () => ['running'] });
     const scraped = await telemetry.registry.metrics();
     const ours = scraped.split('\n\n').filter((metric) => metric.includes('settlefleet_')).join('\n');
-    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: `${ours}\n`, encoding: 'utf8' });
-    expect({ status, said: stdout + stderr }).toEqual({ status: 0, said: '' });
+    expect(promtool(['check', 'metrics'], `${ours}\n`)).toEqual({ status: 0, said: '' });
   });
 });
 
