@@ -23,6 +23,8 @@ export interface FleetLimits {
   readonly pollRecordsMax: number;
   /** Read and not settled, in all lanes together, before reading pauses. */
   readonly pendingBytesMax: number;
+  /** Settled and not yet being committed, before reading pauses: a commit may have to wait for Kafka. */
+  readonly epochBytesMax: number;
   /** How long a revoked or ending worker finishes what it began. */
   readonly drainDeadlineMs: number;
   readonly dedupeWindowSeconds: number;
@@ -64,6 +66,8 @@ export class Fleet {
   #lastCommitBegan = 0;
   #lastCommitEnded = 0;
   #stopping = false;
+  /** The group has said which partitions are ours, be it none. */
+  #isAssigned = false;
   #started = false;
   #failure: unknown;
   /** When the group was found to have moved on; the client is to say so by an event soon. */
@@ -130,6 +134,7 @@ export class Fleet {
     if (!this.#started) return ['kafka: not connected yet'];
     const reasons: string[] = [];
     if (this.#stopping) reasons.push('the worker is ending');
+    if (!this.#isAssigned) reasons.push('kafka: the group has not assigned partitions yet');
     for (const lane of this.#lanes.values()) {
       if (lane.state === 'halted') reasons.push(`partition ${lane.partition} is halted: ${lane.haltReason}`);
       if (lane.state === 'restoring') reasons.push(`partition ${lane.partition} is being restored`);
@@ -173,6 +178,7 @@ export class Fleet {
     switch (event.kind) {
       case 'assigned':
         fleetLog.confirm(event);
+        this.#isAssigned = true;
         for (const partition of event.partitions) this.#openLane(partition);
         break;
       case 'revoked':
@@ -252,6 +258,7 @@ export class Fleet {
 
   #forgetLanes(): void {
     this.#fencedAt = null;
+    this.#isAssigned = false;
     this.#lanes.clear();
     this.#paused.clear();
   }
@@ -336,11 +343,14 @@ export class Fleet {
     for (const partition of this.#paused) {
       const lane = this.#lanes.get(partition);
       if (lane === undefined || lane.pendingBytes > laneBytesMax / 2) continue;
+      if (this.#epoch.records.byteLength > limits.epochBytesMax / 2) continue;
       fleetLog.resume(partition);
       this.#paused.delete(partition);
     }
     if (this.#pendingBytes() === 0) this.#busySince = monotonic();
-    const isFull = (lane: Lane): boolean => lane.pendingBytes > laneBytesMax && !this.#paused.has(lane.partition);
+    const isFull = (lane: Lane): boolean =>
+      !this.#paused.has(lane.partition) &&
+      (lane.pendingBytes > laneBytesMax || this.#epoch.records.byteLength > limits.epochBytesMax);
     const begun = monotonic();
     while (!this.#stopping && Array.from(this.#lanes.values()).some(isFull)) {
       this.#throwFailure();

@@ -66,12 +66,13 @@ function agreedStanding(
       `Partition ${partition} has committed offsets (inbound ${committed.inbound}, routed ${committed.routed}) and no checkpoint.`,
     );
   }
-  if (committed.inbound === null && committed.routed === null) {
-    // The broker forgets the offsets of a group that was empty for long (offsets.retention.minutes).
-    log.warn({ partition, ...checkpoint }, 'The group has no committed offsets: going on from the checkpoint');
-    return checkpoint;
+  // The broker forgets the offsets of a group that was empty, or of a topic that did not move, for long
+  // (offsets.retention.minutes): what it has forgotten contradicts nothing.
+  if (committed.inbound === null || committed.routed === null) {
+    log.warn({ partition, ...committed }, 'The group has forgotten committed offsets: going on from the checkpoint');
   }
-  if (committed.inbound !== checkpoint.inbound || committed.routed !== checkpoint.routed) {
+  const agrees = (offset: number | null, expected: number): boolean => offset === null || offset === expected;
+  if (!agrees(committed.inbound, checkpoint.inbound) || !agrees(committed.routed, checkpoint.routed)) {
     throw new TornStateError(
       `Partition ${partition} stands at inbound ${committed.inbound}, routed ${committed.routed} by the group's committed offsets, ` +
         `at inbound ${checkpoint.inbound}, routed ${checkpoint.routed} by its checkpoint: a Kafka transaction was torn, or offsets were moved by hand.`,

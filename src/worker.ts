@@ -18,7 +18,7 @@ import { topicNames } from './domain/topics.ts';
 import { FatalError } from './errors.ts';
 import { Fleet } from './fleet.ts';
 import { LagWatch } from './lag-watch.ts';
-import type { Log } from './ports.ts';
+import type { Dependency, Log } from './ports.ts';
 import { createPipeline } from './pipeline.ts';
 import { createDecodeStage } from './stages/decode.ts';
 import { createDedupeStage } from './stages/dedupe.ts';
@@ -32,6 +32,7 @@ const drainDeadlineMs = 10_000;
 const endDeadlineMs = 25_000;
 const pollRecordsMax = 2_000;
 const pendingBytesMax = 64 << 20;
+const epochBytesMax = 32 << 20;
 const redisCheckMs = 5_000;
 
 /** Runs until `signal` is aborted; resolves when everything that was begun is committed. */
@@ -43,11 +44,11 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   const monotonic = (): number => performance.now();
 
   // The fleet and what watches it need each other: the watchers ask only once everything stands.
-  const telemetry: PrometheusTelemetry = new PrometheusTelemetry({
+  const telemetry = new WatchedTelemetry({
     lag: () => lagWatch.read(),
     lanes: () => fleet.lanes().map(({ state }) => state),
   });
-  const reader = createTopicReader({ brokers: config.kafkaBrokers, clientId: workerId, log });
+  const reader = createTopicReader({ brokers: config.kafkaBrokers, clientId: workerId, log, onReachable: (reachable) => telemetry.dependency('kafka', reachable) });
   const directory = createDirectoryFollower({
     brokers: config.kafkaBrokers,
     clientId: workerId,
@@ -100,6 +101,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
       commitIntervalMs: config.commitIntervalMs,
       pollRecordsMax,
       pendingBytesMax,
+      epochBytesMax,
       drainDeadlineMs,
       dedupeWindowSeconds: config.dedupeWindowSeconds,
     },
@@ -128,13 +130,13 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   const lagWatch = new LagWatch(fleet, reader, topics);
 
   const waitingFor = new Set(['the schema of results (registry)', 'the directory (kafka)']);
-  const redis = watchRedis(claims, telemetry, signal);
+  watchRedis(claims, telemetry, signal);
   const health = await startHealthServer({
     port: config.metricsPort,
     registry: telemetry.registry,
     reasonsNotReady: () => [
       ...Array.from(waitingFor, (what) => `waiting for ${what}`),
-      ...redis.reasonsNotReady(),
+      ...telemetry.reasonsNotReady(),
       ...fleet.reasonsNotReady(),
     ],
     log,
@@ -188,21 +190,30 @@ function endInTime(
   return { done: () => clearTimeout(timer) };
 }
 
+/** Remembers which dependencies did not answer when they were last needed. */
+class WatchedTelemetry extends PrometheusTelemetry {
+  readonly #down = new Map<Dependency, string>([['redis', 'not asked yet']]);
+
+  override dependency(dependency: Dependency, up: boolean, reason = 'does not answer'): void {
+    super.dependency(dependency, up);
+    if (up) this.#down.delete(dependency);
+    else this.#down.set(dependency, reason);
+  }
+
+  reasonsNotReady(): string[] {
+    return Array.from(this.#down, ([dependency, reason]) => `${dependency}: ${reason}`);
+  }
+}
+
 /** Redis is asked now and then, so that readiness and the gauge know of an outage before a payment does. */
-function watchRedis(
-  claims: RedisClaims,
-  telemetry: PrometheusTelemetry,
-  signal: AbortSignal,
-): { reasonsNotReady(): readonly string[] } {
-  let reason: string | null = 'redis: not asked yet';
+function watchRedis(claims: RedisClaims, telemetry: WatchedTelemetry, signal: AbortSignal): void {
   const ask = async (): Promise<void> => {
     try {
       await claims.check();
-      reason = null;
+      telemetry.dependency('redis', true);
     } catch (error) {
-      reason = `redis: ${error instanceof Error ? error.message : String(error)}`;
+      telemetry.dependency('redis', false, error instanceof Error ? error.message : String(error));
     }
-    telemetry.dependency('redis', reason === null);
   };
   let asking: Promise<void> = ask();
   const timer = setInterval(() => {
@@ -210,5 +221,4 @@ function watchRedis(
   }, redisCheckMs);
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   timer.unref();
-  return { reasonsNotReady: () => (reason === null ? [] : [reason]) };
 }

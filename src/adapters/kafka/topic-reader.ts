@@ -25,6 +25,8 @@ export function createTopicReader(options: {
   readonly brokers: string;
   readonly clientId: string;
   readonly log: Log;
+  /** Told whenever it is found out whether Kafka answers. */
+  readonly onReachable?: (reachable: boolean) => void;
 }): KafkaTopicReader {
   const { brokers, clientId, log } = options;
   let committed: KafkaConsumer | undefined;
@@ -66,9 +68,11 @@ export function createTopicReader(options: {
       try {
         const value = await attempt();
         told = false;
+        options.onReachable?.(true);
         return value;
       } catch (error) {
         if (closed) throw error;
+        options.onReachable?.(false);
         if (!told) log.warn({ error: String(error) }, `Kafka does not answer: waiting to ${what}`);
         told = true;
         await sleep(retryDelayMs);
