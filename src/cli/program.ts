@@ -12,6 +12,9 @@ import type { Config } from '../config.ts';
 import { CommandError, ConfigurationError, FatalError, OutageError } from '../errors.ts';
 import { defineDlqCommand } from './dlq.ts';
 import { defineParticipantsCommand } from './participants.ts';
+import { defineSinkCommand } from './sink.ts';
+import { defineSqlCommand } from './sql.ts';
+import { defineSchemasCommand } from './schemas.ts';
 import { defineSubmitCommand } from './submit.ts';
 import { defineTopicsCommand } from './topics.ts';
 import { defineWorkerCommand } from './worker.ts';
@@ -26,9 +29,12 @@ export type DefineCommand = (program: Command, settings: () => Config) => void;
 const commands: readonly DefineCommand[] = [
   defineWorkerCommand,
   defineTopicsCommand,
+  defineSchemasCommand,
   defineParticipantsCommand,
   defineSubmitCommand,
+  defineSinkCommand,
   defineDlqCommand,
+  defineSqlCommand,
 ];
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */

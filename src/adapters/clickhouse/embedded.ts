@@ -1,0 +1,78 @@
+/**
+ * The ClickHouse engine in this process (chdb), over a folder that one process at a time can hold. Its queries run on
+ * libuv's threads, so the event loop goes on; only opening the folder does not.
+ */
+import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { ChdbConnection } from 'chdb/connection';
+import { ConfigurationError, OutageError } from '../../errors.ts';
+import { oneLineOf } from './connection.ts';
+import type { ClickhouseConnection } from './connection.ts';
+
+type CreateConnection = (options: { path: string }) => ChdbConnection;
+
+/** A session of the engine. A process may have several of the same folder; settings are each session's own. */
+export async function openEmbeddedSession(path: string): Promise<ClickhouseConnection> {
+  const create = await loadEngine();
+  const folder = resolve(path);
+  try {
+    await mkdir(folder, { recursive: true });
+    return embeddedConnection(create({ path: folder }));
+  } catch (error) {
+    throw new OutageError(
+      'clickhouse',
+      `ClickHouse cannot open the folder ${folder}; one process at a time can hold it (${oneLineOf(error)}).`,
+      { cause: error },
+    );
+  }
+}
+
+async function loadEngine(): Promise<CreateConnection> {
+  try {
+    const { createChdbConnection } = await import('chdb/connection');
+    return createChdbConnection;
+  } catch (error) {
+    throw new ConfigurationError(
+      'CLICKHOUSE_URL names the embedded engine (chdb:PATH), but the optional package chdb is not installed here; install it, or give the URL of a server.',
+      { cause: error },
+    );
+  }
+}
+
+function embeddedConnection(connection: ChdbConnection): ClickhouseConnection {
+  return {
+    async query(sql, format) {
+      try {
+        const result = await connection.chdb.queryAsync(sql, { format: format as never });
+        return Buffer.from(result.bytes());
+      } catch (error) {
+        throw asOutage(error);
+      }
+    },
+
+    // No other process can hold the folder, so an insert of another sink cannot be under way: there is nothing to guard
+    // against, and nothing to kill. (The engine does not know `input()` with rows that come along, either.)
+    async insert(request) {
+      try {
+        await connection.chdb.rawInsert({
+          table: `${request.database}.${request.table}`,
+          columns: [...request.columns],
+          values: request.text,
+          format: 'TabSeparated',
+          settings: { async_insert: 0, insert_deduplicate: 1, insert_deduplication_token: request.deduplicationToken },
+        });
+        return 'inserted';
+      } catch (error) {
+        throw asOutage(error);
+      }
+    },
+
+    killQueries: () => Promise.resolve(),
+
+    close: () => connection.close(),
+  };
+}
+
+function asOutage(error: unknown): Error {
+  return new OutageError('clickhouse', `ClickHouse: ${oneLineOf(error)}`, { cause: error });
+}

@@ -1,0 +1,98 @@
+/**
+ * A ClickHouse server, over its HTTP interface.
+ */
+import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { buffer as bufferOf } from 'node:stream/consumers';
+import { createClient, ClickHouseError, ClickHouseLogLevel } from '@clickhouse/client';
+import type { ClickHouseSettings } from '@clickhouse/client';
+import { OutageError } from '../../errors.ts';
+import { oneLineOf, quoted } from './connection.ts';
+import type { ClickhouseConnection, InsertRequest } from './connection.ts';
+
+const requestTimeoutMs = 30_000;
+/** FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the guard of an insert was true. Source: ClickHouse, ErrorCodes.cpp. */
+const throwIfCode = '395';
+
+/**
+ * What makes an insert one block, and so one part: rows are collected up to these sizes, which no block of ours reaches,
+ * and nothing is parsed in parallel or put aside to be inserted later with others.
+ */
+const oneBlock: ClickHouseSettings = {
+  async_insert: 0,
+  insert_deduplicate: 1,
+  max_insert_threads: '1',
+  max_insert_block_size: '1048576',
+  min_insert_block_size_rows: '1048576',
+  min_insert_block_size_bytes: '268435456',
+  input_format_parallel_parsing: 0,
+};
+
+/** Names without a database are looked up in `database`, which must exist then. */
+export function openServer(url: string, database?: string): ClickhouseConnection {
+  const client = createClient({
+    url,
+    ...(database === undefined ? {} : { database }),
+    application: 'settlefleet',
+    request_timeout: requestTimeoutMs,
+    max_open_connections: 8,
+    log: { level: ClickHouseLogLevel.OFF },
+  });
+
+  const query = async (sql: string, format: string): Promise<Buffer> => {
+    try {
+      const { stream } = await client.exec({
+        query: sql,
+        clickhouse_settings: { default_format: format, wait_end_of_query: 1 } as ClickHouseSettings,
+      });
+      return await bufferOf(stream);
+    } catch (error) {
+      throw asOutage(error);
+    }
+  };
+
+  return {
+    query,
+
+    async insert(request) {
+      try {
+        const { stream } = await client.exec({
+          query: insertStatement(request),
+          values: Readable.from([request.text], { objectMode: false }),
+          query_id: `${request.queryIdPrefix}${randomUUID()}`,
+          clickhouse_settings: { ...oneBlock, insert_deduplication_token: request.deduplicationToken },
+        });
+        // The answer is read to its end: an error may come in its last bytes.
+        await bufferOf(stream);
+        return 'inserted';
+      } catch (error) {
+        if (error instanceof ClickHouseError && error.code === throwIfCode) return 'refused';
+        throw asOutage(error);
+      }
+    },
+
+    async killQueries(queryIdPrefix) {
+      await query(`KILL QUERY WHERE startsWith(query_id, ${quoted(queryIdPrefix)}) SYNC`, 'TabSeparated');
+    },
+
+    close: () => client.close(),
+  };
+}
+
+/**
+ * `input()` stands for the rows that follow. The guard is a constant of the query: the server evaluates it once, after the
+ * query is in its process list and before it reads rows.
+ */
+function insertStatement(request: InsertRequest): string {
+  const into = `${request.database}.${request.table}`;
+  const columns = request.columns.join(', ');
+  return (
+    `INSERT INTO ${into} (${columns}) ` +
+    `SELECT ${columns} FROM input(${quoted(request.structure)}) ` +
+    `WHERE throwIf(${request.refuseWhen}, 'claimed by another sink') = 0 FORMAT TabSeparated`
+  );
+}
+
+function asOutage(error: unknown): Error {
+  return new OutageError('clickhouse', `ClickHouse: ${oneLineOf(error)}`, { cause: error });
+}
