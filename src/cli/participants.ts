@@ -11,10 +11,10 @@ import { topicNames } from '../domain/topics.ts';
 import { CommandError } from '../errors.ts';
 import type { TopicReader } from '../ports.ts';
 import { keyBytes, valueBytes } from '../codec/record-batch.ts';
+import { currencyDecimals } from '../codec/data/currencies.ts';
 import { decodeParticipant, encodeParticipant } from '../codec/participant-record.ts';
 import { decodePosition } from '../codec/position-record.ts';
 import { print, tell, within } from './console.ts';
-import { currencyDecimals } from './currency-decimals.ts';
 import type { DefineCommand } from './program.ts';
 import { counted } from './topics.ts';
 
@@ -76,7 +76,7 @@ async function readFileOf(path: string): Promise<readonly Participant[]> {
   } catch (error) {
     throw new CommandError(`${path} cannot be read: ${(error as Error).message}`);
   }
-  const file = readParticipantsFile(text, currencyDecimals);
+  const file = readParticipantsFile(text, (currency) => currencyDecimals.get(currency));
   if (file.kind === 'read') return file.participants;
   for (const fault of file.faults) tell(`${fault.path}: ${fault.message}`);
   throw new CommandError(`${path} has ${counted(file.faults.length, 'fault')}; nothing was published.`);
