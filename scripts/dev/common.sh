@@ -67,14 +67,14 @@ in_own_group() {
 end_group() {
     trap '' INT TERM HUP
     if [ -n "$group_pid" ]; then
-        kill -TERM -- "-$group_pid" 2>/dev/null || :
+        kill -s TERM -- "-$group_pid" 2>/dev/null || :
         # The group may still be tidying up (a lock, a half-written file): it gets ten seconds.
         tries=0
-        while kill -0 -- "-$group_pid" 2>/dev/null && [ "$tries" -lt 100 ]; do
+        while kill -s 0 -- "-$group_pid" 2>/dev/null && [ "$tries" -lt 100 ]; do
             sleep 0.1 2>/dev/null || sleep 1
             tries=$((tries + 1))
         done
-        kill -KILL -- "-$group_pid" 2>/dev/null || :
+        kill -s KILL -- "-$group_pid" 2>/dev/null || :
     fi
     printf '\ndev: interrupted\n' >&2
     exit "$2"
