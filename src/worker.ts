@@ -7,6 +7,7 @@ import { createDecoder } from './adapters/piscina/decoder.ts';
 import { createDirectoryFollower } from './adapters/kafka/directory.ts';
 import { createFleetLog } from './adapters/kafka/fleet-log.ts';
 import { createLog } from './adapters/log/log.ts';
+import { readTopicId } from './adapters/kafka/topic-identity.ts';
 import { createTopicReader } from './adapters/kafka/topic-reader.ts';
 import { createWriterSchemas } from './adapters/registry/writer-schemas.ts';
 import { RedisClaims } from './adapters/redis/claims.ts';
@@ -43,6 +44,9 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   const clock = Date.now;
   const monotonic = (): number => performance.now();
 
+  let schemaId = 0;
+  let resultsTopicId = '';
+
   // The fleet and what watches it need each other: the watchers ask only once everything stands.
   const telemetry = new WatchedTelemetry({
     lag: () => lagWatch.read(),
@@ -57,7 +61,8 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   });
   const claims = new RedisClaims({
     url: config.redisUrl,
-    namespace: `${config.topicPrefix} ${config.consumerGroup}`,
+    // With the topic's id, so that claims on results that were deleted since are not met again.
+    namespace: () => `${config.consumerGroup} ${topics.results} ${resultsTopicId}`,
     windowSeconds: config.dedupeWindowSeconds,
     clock,
   });
@@ -86,7 +91,6 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     onAborted: () => telemetry.aborted(),
     onReachable: (reachable) => telemetry.dependency('kafka', reachable),
   });
-  let schemaId = 0;
   const fleet: Fleet = new Fleet({
     log,
     fleetLog,
@@ -130,7 +134,6 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   const lagWatch = new LagWatch(fleet, reader, topics);
 
   const waitingFor = new Set(['the schema of results (registry)', 'the directory (kafka)']);
-  watchRedis(claims, telemetry, signal);
   const health = await startHealthServer({
     port: config.metricsPort,
     registry: telemetry.registry,
@@ -148,6 +151,8 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   try {
     schemaId = await resultSchemaId({ url: config.schemaRegistryUrl, prefix: config.topicPrefix, log, telemetry, signal });
     waitingFor.delete('the schema of results (registry)');
+    resultsTopicId = await readTopicId({ brokers: config.kafkaBrokers, clientId: workerId, topic: topics.results, log, signal });
+    watchRedis(claims, telemetry, signal);
     await directory.start();
     waitingFor.delete('the directory (kafka)');
     const lag = lagWatch.run(watching.signal);

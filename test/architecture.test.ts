@@ -15,7 +15,9 @@ const root = join(import.meta.dirname, '..');
 /** Layers by path, the first that matches; `may` names the layers that it may import beside itself. */
 const layers: readonly { readonly name: string; readonly path: RegExp; readonly may: readonly string[] }[] = [
   { name: 'domain', path: /^src\/domain\//, may: [] },
-  { name: 'codec', path: /^src\/codec\//, may: ['domain'] },
+  { name: 'codec', path: /^src\/codec\//, may: ['domain', 'tables'] },
+  // The compiled XSDs, and the door that reads them.
+  { name: 'tables', path: /^schemas\/iso20022\//, may: [] },
   { name: 'errors', path: /^src\/errors\.ts$/, may: [] },
   { name: 'ports', path: /^src\/(sink\/)?ports\.ts$/, may: ['domain', 'codec'] },
   { name: 'book', path: /^src\/(epoch|lane-book)\.ts$/, may: ['domain', 'codec', 'errors', 'ports'] },
@@ -26,7 +28,7 @@ const layers: readonly { readonly name: string; readonly path: RegExp; readonly 
   { name: 'adapters', path: /^src\/adapters\//, may: ['domain', 'codec', 'errors', 'ports', 'config', 'workers'] },
   { name: 'sink', path: /^src\/sink\//, may: ['domain', 'codec', 'errors', 'ports', 'adapters', 'config'] },
   { name: 'config', path: /^src\/config\.ts$/, may: ['errors'] },
-  { name: 'worker', path: /^src\/worker\.ts$/, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'stages', 'pipeline', 'fleet'] },
+  { name: 'worker', path: /^src\/(worker|sink)\.ts$/, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'stages', 'pipeline', 'fleet', 'sink'] },
   { name: 'cli', path: /^src\/cli\//, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'sink', 'worker'] },
   { name: 'demo', path: /^src\/demo\//, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'cli'] },
   { name: 'main', path: /^src\/main\.ts$/, may: ['cli'] },

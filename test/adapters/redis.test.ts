@@ -33,7 +33,7 @@ describe('claims in Redis', { timeout: 30_000 }, () => {
   function open(options: Partial<RedisClaimsOptions> = {}): RedisClaims {
     const claims = new RedisClaims({
       url: proxy.url,
-      namespace: 'payments. settlefleet',
+      namespace: () => 'payments. settlefleet',
       windowSeconds: 600,
       clock: Date.now,
       ...options,
@@ -209,7 +209,7 @@ describe('claims in Redis', { timeout: 30_000 }, () => {
 
   it('keeps two fleets on one Redis apart', async () => {
     const one = await openWhole();
-    const other = open({ namespace: 'other. settlefleet' });
+    const other = open({ namespace: () => 'other. settlefleet' });
     await owners(one, ['a'], ['1']);
     expect(await owners(other, ['a'], ['2'])).toBe('windowIncomplete');
     await (await other.beginRestore(partition)).complete();

@@ -49,7 +49,7 @@ async function redisWorld(): Promise<ClaimsWorld> {
   let master = await RedisServer.start();
   let replica: RedisServer | undefined;
   const proxy = await RedisProxy.start(master.port);
-  const fleet = { url: proxy.url, namespace: 'payments. settlefleet', clock: Date.now, windowSeconds };
+  const fleet = { url: proxy.url, namespace: () => 'payments. settlefleet', clock: Date.now, windowSeconds };
   const claims = new RedisClaims(fleet);
   const otherWorker = new RedisClaims(fleet);
   const hasty = new RedisClaims({ ...fleet, windowSeconds: 1 });

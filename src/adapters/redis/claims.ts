@@ -21,8 +21,8 @@ import type { Script } from './scripts.ts';
 
 export interface RedisClaimsOptions {
   readonly url: string;
-  /** What is this fleet's own, e.g. topic prefix and consumer group. */
-  readonly namespace: string;
+  /** What is this fleet's own, e.g. consumer group and results topic. Asked for when the first claim is made. */
+  readonly namespace: () => string;
   readonly windowSeconds: number;
   readonly clock: Clock;
   readonly connectTimeoutMs?: number;
@@ -36,12 +36,15 @@ const attemptSeconds = 3_600;
 
 export class RedisClaims implements Claims {
   readonly #options: RedisClaimsOptions;
-  readonly #prefix: string;
+  #prefixMade: string | undefined;
   #connection: Promise<RedisConnection> | undefined;
 
   constructor(options: RedisClaimsOptions) {
     this.#options = options;
-    this.#prefix = `sf${hash('sha256', options.namespace, 'base64url').slice(0, 8)}`;
+  }
+
+  get #prefix(): string {
+    return (this.#prefixMade ??= `sf${hash('sha256', this.#options.namespace(), 'base64url').slice(0, 8)}`);
   }
 
   async claim(request: ClaimRequest): Promise<ClaimAnswer> {
