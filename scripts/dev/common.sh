@@ -68,9 +68,9 @@ end_group() {
     trap '' INT TERM HUP
     if [ -n "$group_pid" ]; then
         kill -s TERM -- "-$group_pid" 2>/dev/null || :
-        # The group may still be tidying up (a lock, a half-written file): it gets ten seconds.
+        # The group may still be tidying up (a lock, a half-written file): it gets five seconds.
         tries=0
-        while kill -s 0 -- "-$group_pid" 2>/dev/null && [ "$tries" -lt 100 ]; do
+        while kill -s 0 -- "-$group_pid" 2>/dev/null && [ "$tries" -lt 50 ]; do
             sleep 0.1 2>/dev/null || sleep 1
             tries=$((tries + 1))
         done

@@ -41,6 +41,18 @@ take_lock() {
     lock_held=yes
 }
 
+# An empty directory beside its contents' later place, so that moving them there is one step. What others left behind
+# that were killed goes away with it.
+fresh_scratch() {
+    for abandoned in "$CACHE"/unpack.*; do
+        [ "$abandoned" != "$CACHE/unpack.*" ] || break
+        kill -0 "${abandoned##*.}" 2>/dev/null || rm -rf "$abandoned"
+    done
+    scratch=$CACHE/unpack.$$
+    rm -rf "$scratch"
+    mkdir -p "$scratch"
+}
+
 # --- the system's packages ----------------------------------------------------------------------------------------------
 
 as_root() {
@@ -77,9 +89,10 @@ apt_install() {
     command -v apt-get >/dev/null 2>&1 ||
         fail "$apt_why is missing, and this machine has no apt-get to bring it (Debian's packages:$apt_missing)"
     as_root true || fail "$apt_why is missing; as root: apt-get install$apt_missing"
-    if [ ! -e /usr/sbin/policy-rc.d ]; then
+    # This file says that no service may be started. One of ours may be left from an installation that was killed.
+    if [ ! -e /usr/sbin/policy-rc.d ] || grep -q 'settlefleet' /usr/sbin/policy-rc.d; then
         policy_file=/usr/sbin/policy-rc.d
-        as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy_file && chmod 755 $policy_file"
+        as_root sh -c "printf '#!/bin/sh\n# settlefleet: for the time of an installation\nexit 101\n' >$policy_file && chmod 755 $policy_file"
     fi
     apt_update
     # shellcheck disable=SC2086
@@ -120,8 +133,7 @@ machine_npm_major() {
 unpack_npm_package() {
     specification=$1
     destination=$2
-    rm -rf "$scratch"
-    scratch=$(mktemp -d "$CACHE/unpack.XXXXXX")
+    fresh_scratch
     (cd "$scratch" && npm pack --silent "$specification" && tar xzf ./*.tgz && [ -d package ]) || return 1
     mkdir -p "$(dirname "$destination")"
     # Another checkout may have been faster; what it put there is the same.
@@ -252,8 +264,7 @@ build_addon() (
 # The addon finds its libraries by a path relative to itself, so the two folders can be copied from one checkout to another.
 keep_addon() {
     [ ! -d "$addon_cache" ] || return 0
-    rm -rf "$scratch"
-    scratch=$(mktemp -d "$CACHE/unpack.XXXXXX")
+    fresh_scratch
     mkdir -p "$scratch/build/Release" "$scratch/build/deps" "$(dirname "$addon_cache")"
     cp -P "$client"/build/Release/*.node "$scratch/build/Release/"
     for library in "$client"/build/Release/*.so* "$client"/build/Release/*.dylib; do
@@ -306,8 +317,7 @@ install_stack() {
 }
 
 download_java_parts() {
-    rm -rf "$scratch"
-    scratch=$(mktemp -d "$CACHE/unpack.XXXXXX")
+    fresh_scratch
     JAVA_HOME=$(dirname "$(dirname "$JAVA")") mvn -B -q -f "$pom" process-resources \
         -Dkafka.directory="$scratch/kafka" -Dregistry.directory="$scratch/archive" || return 1
     mkdir -p "$scratch/registry" "$(dirname "$kafka_jars")" "$(dirname "$registry_home")"
