@@ -26,10 +26,11 @@ export async function readTopicId(options: {
     try {
       await connect(consumer, requestTimeoutMs);
       const admin = kafka.AdminClient.createFrom(consumer);
-      const [description] = await call<{ readonly topicId?: { readonly base64str?: string }; readonly error?: unknown }[]>((done) =>
+      const [description] = await call<{ readonly topicId?: { readonly base64?: string }; readonly error?: unknown }[]>((done) =>
         admin.describeTopics([topic], { timeout: requestTimeoutMs }, done as never),
       );
-      const id = description?.topicId?.base64str;
+      // The package's types call it base64str; what it gives is base64 (1.10.1, src/common.cc).
+      const id = description?.topicId?.base64;
       if (id === undefined || id === '' || description?.error) throw new Error(`topic ${topic} does not exist (settlefleet topics apply)`);
       return id;
     } catch (error) {
