@@ -53,6 +53,18 @@ fresh_scratch() {
     mkdir -p "$scratch"
 }
 
+drop_scratch() {
+    rm -rf "$scratch"
+    scratch=
+}
+
+# Moves a part of the scratch directory to its place. Another checkout may have been faster; what it put there is the same.
+keep() {
+    [ ! -d "$2" ] || return 0
+    mkdir -p "$(dirname "$2")"
+    mv "$scratch/$1" "$2" 2>/dev/null || [ -d "$2" ]
+}
+
 # --- the system's packages ----------------------------------------------------------------------------------------------
 
 as_root() {
@@ -135,11 +147,8 @@ unpack_npm_package() {
     destination=$2
     fresh_scratch
     (cd "$scratch" && npm pack --silent "$specification" && tar xzf ./*.tgz && [ -d package ]) || return 1
-    mkdir -p "$(dirname "$destination")"
-    # Another checkout may have been faster; what it put there is the same.
-    mv "$scratch/package" "$destination" 2>/dev/null || [ -d "$destination" ]
-    rm -rf "$scratch"
-    scratch=
+    keep package "$destination"
+    drop_scratch
 }
 
 install_node() {
@@ -265,7 +274,7 @@ build_addon() (
 keep_addon() {
     [ ! -d "$addon_cache" ] || return 0
     fresh_scratch
-    mkdir -p "$scratch/build/Release" "$scratch/build/deps" "$(dirname "$addon_cache")"
+    mkdir -p "$scratch/build/Release" "$scratch/build/deps"
     cp -P "$client"/build/Release/*.node "$scratch/build/Release/"
     for library in "$client"/build/Release/*.so* "$client"/build/Release/*.dylib; do
         [ ! -e "$library" ] || cp -P "$library" "$scratch/build/Release/"
@@ -273,9 +282,8 @@ keep_addon() {
     for library in "$client"/build/deps/*.so* "$client"/build/deps/*.dylib; do
         [ ! -e "$library" ] || cp -P "$library" "$scratch/build/deps/"
     done
-    mv "$scratch/build" "$addon_cache" 2>/dev/null || [ -d "$addon_cache" ]
-    rm -rf "$scratch"
-    scratch=
+    keep build "$addon_cache"
+    drop_scratch
 }
 
 # --- the stack's parts -----------------------------------------------------------------------------------------------------
@@ -320,12 +328,10 @@ download_java_parts() {
     fresh_scratch
     JAVA_HOME=$(dirname "$(dirname "$JAVA")") mvn -B -q -f "$pom" process-resources \
         -Dkafka.directory="$scratch/kafka" -Dregistry.directory="$scratch/archive" || return 1
-    mkdir -p "$scratch/registry" "$(dirname "$kafka_jars")" "$(dirname "$registry_home")"
+    mkdir -p "$scratch/registry"
     tar xzf "$scratch"/archive/*.tar.gz -C "$scratch/registry" || return 1
-    mv "$scratch/kafka" "$kafka_jars" 2>/dev/null || [ -d "$kafka_jars" ] || return 1
-    mv "$scratch/registry" "$registry_home" 2>/dev/null || [ -d "$registry_home" ] || return 1
-    rm -rf "$scratch"
-    scratch=
+    keep kafka "$kafka_jars" && keep registry "$registry_home" || return 1
+    drop_scratch
 }
 
 find_java() {
