@@ -38,6 +38,7 @@ export interface DecoderOptions {
   readonly entry?: URL;
   /** A thread that makes no progress for so long is taken for hung. */
   readonly hungAfterMs?: number;
+  readonly heapMaxMib?: number;
 }
 
 export interface ClosableDecoder extends Decoder {
@@ -55,8 +56,12 @@ const deathsMax = 2;
 const lostStartsMax = 5;
 /** A message of 1 MiB needs some ten milliseconds. */
 const hungAfterDefaultMs = 5000;
-/** A thread needs a few MiB; a runaway ends here, and not with the machine's memory. */
-const heapMaxMib = 512;
+/**
+ * A thread needs a few MiB; a runaway ends here, and not with the machine's memory. With a larger young generation than
+ * this, Node 24 often overshoots the limit by so much that it ends the whole process instead of the thread.
+ */
+const heapMaxDefaultMib = 512;
+const youngHeapMaxMib = 32;
 
 export function createDecoder(options: DecoderOptions): ClosableDecoder {
   return options.threads === 0 ? new InlineDecoder(options) : new ThreadedDecoder(options);
@@ -102,6 +107,7 @@ interface Job {
 }
 
 interface Running {
+  readonly job: Job;
   readonly task: DecodeTask;
   readonly abort: AbortController;
   lastRow: number;
@@ -120,6 +126,7 @@ class ThreadedDecoder implements ClosableDecoder {
   readonly #running = new Set<Running>();
   readonly #tickMs: number;
   #watch: NodeJS.Timeout | undefined;
+  #ticksWithoutThreads = 0;
   #closed = false;
 
   constructor(options: DecoderOptions) {
@@ -134,7 +141,7 @@ class ThreadedDecoder implements ClosableDecoder {
       maxQueue: options.threads * tasksPerThread,
       recordTiming: false,
       execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: heapMaxMib },
+      resourceLimits: { maxOldGenerationSizeMb: options.heapMaxMib ?? heapMaxDefaultMib, maxYoungGenerationSizeMb: youngHeapMaxMib },
     });
     this.#pool.on('error', (error: unknown) => {
       options.log.warn({ error: String(error) }, 'an idle decoder thread died and is replaced');
@@ -175,7 +182,7 @@ class ThreadedDecoder implements ClosableDecoder {
   async #run(job: Job, slice: Slice): Promise<void> {
     const task = taskOf(job.batch, slice, job.schemas, this.#options.maxEventBytes);
     const abort = new AbortController();
-    const running: Running = { task, abort, lastRow: -1, lastStep: 'avro', ticksWithout: 0, hung: false };
+    const running: Running = { job, task, abort, lastRow: -1, lastStep: 'avro', ticksWithout: 0, hung: false };
     this.#running.add(running);
     job.running++;
     this.#watch ??= setInterval(() => this.#look(), this.#tickMs);
@@ -212,7 +219,7 @@ class ThreadedDecoder implements ClosableDecoder {
       // The thread was lost over another batch's slice, or never started: nothing is known about these events.
       const lostStarts = slice.lostStarts + 1;
       if (lostStarts >= lostStartsMax) {
-        fail(job, new FatalError(`decoder threads die before they begin: ${String(error)}`, { cause: error }));
+        fail(job, startError(error));
         return;
       }
       this.#again(job, [{ ...slice, lostStarts }]);
@@ -248,6 +255,13 @@ class ThreadedDecoder implements ClosableDecoder {
    * for a while, a thread gets as many turns as before to show progress.
    */
   #look(): void {
+    // Once a new thread failed to start, Piscina starts no more, and its tasks would wait for ever.
+    this.#ticksWithoutThreads = this.#pool.threads.length === 0 ? this.#ticksWithoutThreads + 1 : 0;
+    if (this.#ticksWithoutThreads >= ticksUntilHung) {
+      for (const job of new Set([...this.#jobs.splice(0), ...Array.from(this.#running, ({ job }) => job)])) fail(job, startError('none runs'));
+      for (const running of this.#running) running.abort.abort();
+      return;
+    }
     for (const running of this.#running) {
       const { row, step } = progressOf(running.task.progress);
       // Not begun: it lies behind another task, or its thread is still starting.
@@ -290,6 +304,10 @@ function fail(job: Job, error: Error): void {
   job.failed = true;
   job.waiting.length = 0;
   job.reject(error);
+}
+
+function startError(cause: unknown): FatalError {
+  return new FatalError(`decoder threads cannot start: ${String(cause)}`, { cause });
 }
 
 function closedError(): OutageError {

@@ -80,7 +80,7 @@ export class RegistryClient {
       status = response.status;
       answer = await response.json();
     } catch (error) {
-      throw new OutageError('registry', `no answer from ${url}: ${reasonOf(error)}`, { cause: error });
+      throw new OutageError('registry', `no answer from ${url}: ${outageReason(error)}`, { cause: error });
     }
     if (typeof answer !== 'object' || answer === null) {
       throw new OutageError('registry', `${url}${path} answered ${status} with something that is no object`);
@@ -95,7 +95,7 @@ export class RegistryClient {
 type Answer = Readonly<Record<string, unknown>>;
 
 /** `fetch failed` says nothing; its cause does. */
-function reasonOf(error: unknown): string {
+export function outageReason(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   const told = cause instanceof Error && cause.message !== '' ? cause : error;
   if (told instanceof Error) return 'code' in told ? `${String(told.code)}` : told.message;
