@@ -3,6 +3,100 @@
  * It reads the message a second time, so it runs for findings only.
  */
 
+/** Depth of a message that could be scanned, and one to spare. */
+const depthMax = 66;
+const pathStart = new Int32Array(depthMax);
+const positions = new Int32Array(depthMax);
+const siblings = new Int32Array(depthMax);
+
+/**
+ * The element that begins at this offset, as `locateElements` would write it. For the hot path: two passes over the bytes,
+ * and not a string but the answer.
+ */
+export function locateElement(bytes: Uint8Array, start: number, end: number, offset: number): string {
+  let depth = 0;
+  for (let at = start; at < end; ) {
+    const mark = nextTag(bytes, at, end);
+    if (mark >= end) break;
+    at = tagEnd(bytes, mark, end) + 1;
+    if (bytes[mark + 1] === 0x2f) depth--;
+    else {
+      pathStart[++depth] = mark;
+      if (mark === offset) break;
+      if (bytes[at - 2] === 0x2f) depth--;
+    }
+  }
+  const target = depth;
+  positions.fill(0, 0, target + 1);
+  siblings.fill(0, 0, target + 1);
+  // How deep the way to the element has been followed; below it only siblings are counted.
+  let followed = 0;
+  depth = 0;
+  for (let at = start; at < end; ) {
+    const mark = nextTag(bytes, at, end);
+    if (mark >= end) break;
+    at = tagEnd(bytes, mark, end) + 1;
+    if (bytes[mark + 1] === 0x2f) {
+      if (depth === followed) followed--;
+      depth--;
+      continue;
+    }
+    depth++;
+    if (depth === followed + 1 && depth <= target && sameLocalName(bytes, mark + 1, pathStart[depth]! + 1, end)) {
+      siblings[depth]!++;
+      if (mark === pathStart[depth]) {
+        positions[depth] = siblings[depth]!;
+        followed = depth;
+      }
+    }
+    if (bytes[at - 2] === 0x2f) {
+      if (depth === followed) followed--;
+      depth--;
+    }
+  }
+  let path = '';
+  for (let at = target; at > 0; at--) {
+    const name = localName(bytes, pathStart[at]! + 1, end);
+    path = `/${name}${siblings[at]! > 1 ? `[${positions[at]}]` : ''}${path}`;
+    if (isRoot(name)) break;
+  }
+  return path;
+}
+
+/** The next start or end tag. */
+function nextTag(bytes: Uint8Array, start: number, end: number): number {
+  let at = start;
+  while (at < end) {
+    if (bytes[at] !== 0x3c) at++;
+    else if (bytes[at + 1] === 0x21 || bytes[at + 1] === 0x3f) at = markupEnd(bytes, at, end);
+    else return at;
+  }
+  return end;
+}
+
+function sameLocalName(bytes: Uint8Array, left: number, right: number, end: number): boolean {
+  const leftStart = localStart(bytes, left, end);
+  const rightStart = localStart(bytes, right, end);
+  for (let i = 0; ; i++) {
+    const isEnd = endsName(bytes[leftStart + i] ?? 0);
+    if (isEnd || bytes[leftStart + i] !== bytes[rightStart + i]) return isEnd && endsName(bytes[rightStart + i] ?? 0);
+  }
+}
+
+function localStart(bytes: Uint8Array, start: number, end: number): number {
+  for (let at = start; at < end && !endsName(bytes[at]!); at++) if (bytes[at] === 0x3a) return at + 1;
+  return start;
+}
+
+function endsName(byte: number): boolean {
+  return byte <= 0x20 || byte === 0x3e || byte === 0x2f;
+}
+
+/** The wrapper around a Document or a header says nothing about it. */
+function isRoot(name: string): boolean {
+  return name === 'Document' || name === 'AppHdr';
+}
+
 interface OpenElement {
   readonly name: string;
   readonly parent: OpenElement | null;
@@ -22,56 +116,41 @@ export function locateElements(bytes: Uint8Array, start: number, end: number, of
   const root: OpenElement = { name: '', parent: null, index: 0, counts: new Map() };
   let open = root;
   let wanted = 0;
-  let at = start;
-  while (at < end) {
-    if (bytes[at] !== 0x3c) {
-      at++;
-      continue;
-    }
-    const mark = bytes[at + 1];
-    if (mark === 0x21 || mark === 0x3f) {
-      at = markupEnd(bytes, at, end);
-      continue;
-    }
-    if (mark === 0x2f) {
-      while (at < end && bytes[at] !== 0x3e) at++;
+  for (let at = start; at < end; ) {
+    const mark = nextTag(bytes, at, end);
+    if (mark >= end) break;
+    at = tagEnd(bytes, mark, end) + 1;
+    if (bytes[mark + 1] === 0x2f) {
       open = open.parent ?? root;
       continue;
     }
-    const name = localName(bytes, at + 1, end);
+    const name = localName(bytes, mark + 1, end);
     const index = (open.counts.get(name) ?? 0) + 1;
     open.counts.set(name, index);
     const element: OpenElement = { name, parent: open, index, counts: new Map() };
-    while (wanted < offsets.length && offsets[wanted] === at) {
+    while (wanted < offsets.length && offsets[wanted] === mark) {
       found.push(element);
       wanted++;
     }
-    const close = tagEnd(bytes, at, end);
-    if (bytes[close - 1] !== 0x2f) open = element;
-    at = close + 1;
+    if (bytes[at - 2] !== 0x2f) open = element;
   }
   return found.map(xpathOf);
 }
 
 function xpathOf(element: OpenElement): string {
   let path = '';
-  for (let at: OpenElement | null = element; at !== null && at.parent !== null; at = at.parent) {
-    const siblings = at.parent.counts.get(at.name) ?? 1;
-    path = `/${at.name}${siblings > 1 ? `[${at.index}]` : ''}${path}`;
-    // The wrapper around a Document or a header says nothing about it.
-    if (at.name === 'Document' || at.name === 'AppHdr') break;
+  for (let at = element; at.parent !== null; at = at.parent) {
+    const count = at.parent.counts.get(at.name) ?? 1;
+    path = `/${at.name}${count > 1 ? `[${at.index}]` : ''}${path}`;
+    if (isRoot(at.name)) break;
   }
   return path;
 }
 
 function localName(bytes: Uint8Array, start: number, end: number): string {
-  let from = start;
-  let at = start;
-  for (; at < end; at++) {
-    const byte = bytes[at]!;
-    if (byte === 0x3a) from = at + 1;
-    if (byte <= 0x20 || byte === 0x3e || byte === 0x2f) break;
-  }
+  const from = localStart(bytes, start, end);
+  let at = from;
+  while (at < end && !endsName(bytes[at]!)) at++;
   return Buffer.from(bytes.buffer, bytes.byteOffset + from, Math.min(at - from, 64)).toString('utf8');
 }
 

@@ -39,7 +39,7 @@ import {
 import type { AgentSlot, FieldPlaces } from './field-places.ts';
 import { ibanFault } from './iban.ts';
 import type { IbanFault } from './iban.ts';
-import { lineColumn, locateElements } from './locate.ts';
+import { lineColumn, locateElement } from './locate.ts';
 import { MessageScanner } from './scanner.ts';
 import type { DefinitionSource } from './scanner.ts';
 import { openSchemaTable } from './schema-table.ts';
@@ -111,7 +111,7 @@ class PaymentReader {
     this.#setEvent(writer, 'messageId', SCOPE_ROW_MESSAGE + MESSAGE_ID * 2);
     const finding = scanner.findings[0];
     if (finding !== undefined) {
-      const [xpath = ''] = locateElements(bytes, documentStart, documentStart + documentLength, [finding.elementAt]);
+      const xpath = locateElement(bytes, documentStart, documentStart + documentLength, finding.elementAt);
       const child = finding.child === null ? '' : `/${finding.child}`;
       const attribute = finding.attribute === null ? '' : `/@${finding.attribute}`;
       writer.setMessageRejection('FF01', `${xpath}${child}${attribute}: ${finding.message} [${finding.rule}]`);

@@ -67,7 +67,7 @@ export function unexpectedElement(
   const later = name < 0 ? -1 : laterState(table, state, name);
   if (later >= 0) {
     return {
-      message: missing(table, state, `before ${spelled}`),
+      message: missing(table, state, `before ${shortened(spelled)}`),
       resumeEdge: table.stateBase[later]! + name,
       advances: true,
     };
@@ -102,7 +102,7 @@ export function valueMessage(
   const rule = valueRules[broken] as Exclude<ValueRule, 'none'>;
   const texts = table.readTexts();
   const kind = valueKinds[facet(FACET_KIND)]!;
-  const shown = isHarmless(kind, texts.patterns[simple]!, texts.enumerations[simple]!) ? `"${shortened(text)}"` : masked(characters);
+  const shown = isHarmless(kind, texts.patterns[simple]!, texts.enumerations[simple]!, text) ? `"${shortened(text)}"` : masked(characters);
   const why: Record<Exclude<ValueRule, 'none'>, () => string> = {
     type: () => `is not a ${kind}`,
     minLength: () => `is shorter than ${facet(FACET_LENGTH_MIN)}`,
@@ -118,9 +118,14 @@ export function valueMessage(
   return { rule, message: `value ${shown} ${why[rule]()}${typeName}`, child: null, attribute };
 }
 
-/** Numbers, dates, currencies, countries and closed lists say nothing about a person; all else may. */
-function isHarmless(kind: string, patterns: readonly string[], enumeration: readonly string[]): boolean {
-  return kind !== 'string' || enumeration.length > 0 || patterns.some((pattern) => pattern === '[A-Z]{3,3}' || pattern === '[A-Z]{2,2}');
+/**
+ * Numbers, dates, currencies, countries and closed lists say nothing about a person; all else may. A value that does not
+ * even look like its type may have come here by mistake, and be anything.
+ */
+function isHarmless(kind: string, patterns: readonly string[], enumeration: readonly string[], text: string): boolean {
+  if (kind !== 'string') return /^[-+0-9.,:TZ ]{0,32}$/.test(text);
+  const isCode = enumeration.length > 0 || patterns.some((pattern) => pattern === '[A-Z]{3,3}' || pattern === '[A-Z]{2,2}');
+  return isCode && text.length <= 4;
 }
 
 function masked(characters: number): string {
@@ -134,20 +139,38 @@ function shortened(text: string): string {
   return oneLine.length > shownMax ? `${oneLine.slice(0, shownMax)}...` : oneLine;
 }
 
+/** What is missing in a state, and where: worked out once for each state, since one sender's fault comes in thousands. */
+const needs = new WeakMap<SchemaTable, Map<number, { readonly child: string | null; readonly what: string }>>();
+
 function missing(table: SchemaTable, state: number, where: string): RuleMessage {
-  const expected = namesAt(table, state);
-  const needed = expected.filter((name) => !reachesEnd(table, state, name));
-  if (needed.length === 1) {
-    return { ...plain('missing-element', `the element is missing ${where}`), child: nameText(table, needed[0]!) };
+  const known = needs.get(table) ?? new Map<number, { readonly child: string | null; readonly what: string }>();
+  needs.set(table, known);
+  let need = known.get(state);
+  if (need === undefined) {
+    const expected = namesAt(table, state);
+    const needed = expected.filter((name) => !reachesEnd(table, state, name));
+    const names = listed(expected.map((name) => nameText(table, name)));
+    need =
+      needed.length === 1
+        ? { child: nameText(table, needed[0]!), what: 'the element' }
+        : { child: null, what: expected.length === 0 ? 'an element of any name' : `one of ${names}` };
+    known.set(state, need);
   }
-  const what = expected.length === 0 ? 'an element of any name' : `one of ${listed(expected.map((name) => nameText(table, name)))}`;
-  return plain('missing-element', `${what} is missing ${where}`);
+  return { ...plain('missing-element', `${need.what} is missing ${where}`), child: need.child };
 }
 
-function namesAt(table: SchemaTable, state: number): number[] {
-  const names: number[] = [];
-  for (let name = 0; name < table.nameCount; name++) {
-    if (table.edgeState[table.stateBase[state]! + name] === state) names.push(name);
+const namesByState = new WeakMap<SchemaTable, (readonly number[] | undefined)[]>();
+
+function namesAt(table: SchemaTable, state: number): readonly number[] {
+  const known = namesByState.get(table) ?? [];
+  namesByState.set(table, known);
+  let names = known[state];
+  if (names === undefined) {
+    const found: number[] = [];
+    for (let name = 0; name < table.nameCount; name++) {
+      if (table.edgeState[table.stateBase[state]! + name] === state) found.push(name);
+    }
+    known[state] = names = found;
   }
   return names;
 }
