@@ -16,7 +16,7 @@ import { SchemaFiles } from './schema-files.ts';
 const unknownBelievedMs = 1000;
 const unknownRememberedMax = 10_000;
 /** Look-ups at a time for one caller: a batch full of invented ids must not keep another partition's one id waiting. */
-const lookUpsPerCallerMax = 4;
+const lookUpsPerCallerMax = 8;
 const retryFirstMs = 100;
 const retryMaxMs = 2000;
 
