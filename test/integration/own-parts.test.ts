@@ -1,9 +1,9 @@
 // The helper that other tests lean on keeps its word: what it starts answers, dies when told, and leaves nothing.
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { kafkaAnswers, redisAnswers } from '../scripts/dev/stack/conditions.ts';
-import { portIsFree } from '../scripts/dev/stack/ports.ts';
-import { stackEnvironment, startKafka, startRedis } from './stack.ts';
+import { kafkaAnswers, redisAnswers } from '../../scripts/dev/stack/conditions.ts';
+import { portIsFree } from '../../scripts/dev/stack/ports.ts';
+import { stackEnvironment, startKafka, startRedis } from '../stack.ts';
 
 function tell(port: number, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
