@@ -20,7 +20,8 @@ import type { SinkTable } from './sink/ports.ts';
 import { resultColumns } from './sink/result-rows.ts';
 import { createSink, sinkLimits } from './sink/sink.ts';
 
-const sessionTimeoutMs = 10_000;
+/** The least that brokers allow by default (group.min.session.timeout.ms): so long a dead sink keeps its partitions. */
+const sessionTimeoutMs = 6_000;
 const drainDeadlineMs = 15_000;
 /** After SIGTERM; a supervisor's own limit is 30 s as a rule. */
 const endDeadlineMs = 25_000;

@@ -4,6 +4,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../until.ts';
 import { sql, startSink } from './process.ts';
@@ -73,6 +74,72 @@ describe('the sink', () => {
     expect(await sink.end('SIGTERM')).toBe(0);
   });
 });
+
+describe('the sink, when it ends at any moment', () => {
+  it('finds its rows again whole and goes on behind them, wherever SIGKILL met it', { timeout: 240_000 }, async () => {
+    for (let round = 0; round < 3; round++) {
+      const sink = await start();
+      const before = await counted();
+      // Inserts of some hundred kilobytes follow each other while this goes on.
+      const writing = (async () => {
+        for (let i = 0; i < 18; i++) await world.writeResults(i % 3, 1000);
+      })();
+      await until('rows are flowing', async () => (await counted()) > before, 30_000);
+      await sink.end('SIGKILL');
+      await writing;
+    }
+    await start();
+    await expectSame();
+  });
+
+  it('ends with exit code 0 on SIGTERM and leaves nothing that it read unstored', { timeout: 120_000 }, async () => {
+    const sink = await start();
+    await until('it is ready', async () => (await sink.readyz()).status === 200, 20_000);
+    await world.writeResults(0, 2000);
+    await until('rows are flowing', async () => /sink_rows_total\{table="results"\} [1-9]/.test(await sink.metrics()), 20_000);
+    expect(await sink.end('SIGTERM')).toBe(0);
+    // Nobody holds the folder now: it is read directly.
+    expect(await counted()).toBeGreaterThan(0);
+    await start();
+    await expectSame();
+  });
+
+  it('goes on after it was frozen for longer than its session', { timeout: 120_000 }, async () => {
+    const sink = await start();
+    await until('it is ready', async () => (await sink.readyz()).status === 200, 20_000);
+    sink.child.kill('SIGSTOP');
+    await world.writeResults(1, 300);
+    await pause(8_000);
+    sink.child.kill('SIGCONT');
+    await world.writeResults(1, 300);
+    await expectSame();
+  });
+});
+
+describe('the sink, when the topics are others than those it knows', () => {
+  it('mixes nothing: it waits, and readyz says whose rows the database holds', { timeout: 120_000 }, async () => {
+    const sink = await start();
+    await until('it is ready', async () => (await sink.readyz()).status === 200, 20_000);
+    await expectSame();
+    const before = await counted();
+    await sink.end('SIGTERM');
+
+    const other = await createWorld({ partitions: 3 });
+    await other.writeResults(0, 20);
+    const stranger = await startSink(other, url);
+    running.push(stranger);
+    await until('readyz says so', async () => (await stranger.readyz()).text.includes(`holds rows of the topic ${world.topics.results}`), 30_000);
+    expect((await stranger.readyz()).status).toBe(503);
+    expect(await stranger.end('SIGTERM')).toBe(0);
+    await other.close();
+    expect(await counted()).toBe(before);
+  });
+});
+
+async function counted(): Promise<number> {
+  const [row] = await rows('SELECT toInt32(count()) AS n FROM results');
+  return row!['n'] as number;
+}
 
 function letterHeaders(offset: number): { key: string; value: Buffer | null }[] {
   const texts = {

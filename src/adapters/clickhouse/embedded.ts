@@ -43,7 +43,7 @@ function embeddedConnection(connection: ChdbConnection): ClickhouseConnection {
   return {
     async query(sql, format) {
       try {
-        const result = await connection.chdb.queryAsync(sql, { format: format as never });
+        const result = await connection.chdb.queryAsync(sql, { format });
         return Buffer.from(result.bytes());
       } catch (error) {
         throw asOutage(error);

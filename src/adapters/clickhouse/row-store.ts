@@ -131,7 +131,8 @@ export function createRowStore(options: RowStoreOptions): RowStore {
         text: block.text,
         deduplicationToken: `${block.topic}-${topicIds.get(block.table)}-${block.partition}-${block.firstOffset}-${block.lastOffset}`,
         queryIdPrefix: queryIdPrefix(block.table, block.partition),
-        refuseWhen: `${newestClaim(block.table, block.partition)} != ${quoted(claim.claim)}`,
+        // No claim at all is not ours either: somebody has emptied the table.
+        refuseWhen: `ifNull(${newestClaim(block.table, block.partition)} != ${quoted(claim.claim)}, 1)`,
       });
       return outcome === 'inserted' ? 'stored' : 'fenced';
     },

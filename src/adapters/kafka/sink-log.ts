@@ -155,8 +155,6 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
         log.debug({ error: error.message, code: error.code }, 'Nothing could be read from Kafka');
         await sleep(errorPauseMs);
         return [];
-      } finally {
-        if (failure !== undefined) throw failure;
       }
     },
 
