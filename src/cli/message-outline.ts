@@ -23,6 +23,7 @@ const charactersMax = 1 << 20;
 export function outlineMessage(document: Uint8Array): MessageOutline {
   const text = new TextDecoder().decode(document.subarray(0, charactersMax));
   const path: string[] = [];
+  const namespaces = new Map<string, string>();
   /** `<place>/<agent>/<field>` to its text, of the header and of the first transaction. */
   const found = new Map<string, string>();
   let messageType: string | null = null;
@@ -34,7 +35,8 @@ export function outlineMessage(document: Uint8Array): MessageOutline {
     } else if (part.startsWith('<')) {
       if (part.startsWith('<!') || part.startsWith('<?')) continue;
       const name = localName(part);
-      if (name === 'Document') messageType ??= typeOf(part);
+      noteNamespaces(part, namespaces);
+      if (name === 'Document') messageType ??= typeOf(part, namespaces);
       if (transactionTags.has(name) && ++transactions > 1 && path.at(-1) !== 'PmtInf') break;
       if (!part.endsWith('/>')) path.push(name);
     } else {
@@ -48,13 +50,16 @@ function localName(tag: string): string {
   return /^<\/?(?:[^\s/>:]+:)?([^\s/>]+)/.exec(tag)?.[1] ?? '';
 }
 
-function typeOf(documentTag: string): string | null {
-  const prefix = /^<([^\s/>:]+):/.exec(documentTag)?.[1];
-  const attribute = prefix === undefined ? 'xmlns' : `xmlns:${prefix}`;
-  for (const [, name, , value] of documentTag.matchAll(/([^\s=<]+)\s*=\s*(["'])(.*?)\2/g)) {
-    if (name === attribute) return namespaceForm.exec(value!)?.[1] ?? null;
+/** Prefix (`''` for none) to namespace, as far as they were declared; what an inner element declares anew replaces it. */
+function noteNamespaces(tag: string, namespaces: Map<string, string>): void {
+  for (const [, prefix, , value] of tag.matchAll(/\sxmlns(?::([^\s=]+))?\s*=\s*(["'])(.*?)\2/g)) {
+    namespaces.set(prefix ?? '', value!);
   }
-  return null;
+}
+
+function typeOf(documentTag: string, namespaces: ReadonlyMap<string, string>): string | null {
+  const prefix = /^<([^\s/>:]+):/.exec(documentTag)?.[1] ?? '';
+  return namespaceForm.exec(namespaces.get(prefix) ?? '')?.[1] ?? null;
 }
 
 function note(path: readonly string[], text: string, found: Map<string, string>): void {
