@@ -141,18 +141,22 @@ export class ResultRowWriter {
     return start;
   }
 
-  /** Zigzag in groups of 7 bits; exact up to 2^53, which no offset, time, index or length of ours passes. */
+  /**
+   * Zigzag in groups of 7 bits, the sign in the lowest bit. It is taken off first, so that the rest is exact up to 2^53,
+   * which no offset, time, index or length of ours passes.
+   */
   #long(): number {
     let byte = this.#byte();
-    let value = byte & 0x7f;
-    let weight = 128;
+    const negative = (byte & 1) === 1;
+    let magnitude = (byte & 0x7f) >> 1;
+    let weight = 64;
     while (byte >= 128) {
       byte = this.#byte();
-      value += (byte & 0x7f) * weight;
+      magnitude += (byte & 0x7f) * weight;
       weight *= 128;
-      if (weight > 2 ** 70) throw new NotAResultError('a number takes more than 10 bytes');
+      if (weight > 2 ** 69) throw new NotAResultError('a number takes more than 10 bytes');
     }
-    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    return negative ? -magnitude - 1 : magnitude;
   }
 
   #byte(): number {
