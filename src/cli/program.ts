@@ -17,6 +17,7 @@ import { defineSqlCommand } from './sql.ts';
 import { defineSchemasCommand } from './schemas.ts';
 import { defineSubmitCommand } from './submit.ts';
 import { defineTopicsCommand } from './topics.ts';
+import { defineValidateCommand } from './validate.ts';
 import { defineWorkerCommand } from './worker.ts';
 
 /**
@@ -35,6 +36,7 @@ const commands: readonly DefineCommand[] = [
   defineSinkCommand,
   defineDlqCommand,
   defineSqlCommand,
+  defineValidateCommand,
 ];
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */

@@ -63,6 +63,15 @@ export function locateElement(bytes: Uint8Array, start: number, end: number, off
   return path;
 }
 
+/** Where each element begins (its `<`), in order. */
+export function startTags(bytes: Uint8Array, start: number, end: number): number[] {
+  const tags: number[] = [];
+  for (let at = nextTag(bytes, start, end); at < end; at = nextTag(bytes, tagEnd(bytes, at, end), end)) {
+    if (bytes[at + 1] !== 0x2f) tags.push(at);
+  }
+  return tags;
+}
+
 /** The next start or end tag. */
 function nextTag(bytes: Uint8Array, start: number, end: number): number {
   let at = start;

@@ -80,8 +80,8 @@ export function brokenRule(
     const lengthMax = facets[row + FACET_LENGTH_MAX]!;
     if (lengthMax >= 0 && characters > lengthMax) return LENGTH_MAX;
   } else {
-    // All types but string collapse white space before anything else is looked at. For dates and times libxml2 does not,
-    // and nobody writes them so: what it refuses is refused here, too.
+    // All types but string collapse white space before anything else is looked at. libxml2 does so for dates and times in
+    // two places only (behind a zone, before a time); nobody writes them so, and what it refuses is refused here, too.
     if (kind === DECIMAL || kind === BOOLEAN || kind === BASE64) {
       while (start < end && isSpace(bytes[start]!)) start++;
       while (end > start && isSpace(bytes[end - 1]!)) end--;
@@ -107,12 +107,18 @@ function brokenByKind(table: SchemaTable, row: number, simple: number, bytes: Ui
     case DATE_TIME: {
       const time = dateEnd(bytes, start, end);
       if (time < 0 || bytes[time] !== 0x54) return TYPE;
-      return zoneEnds(bytes, timeEnd(bytes, time + 1, end), end) ? OK : TYPE;
+      const zone = timeEnd(bytes, time + 1, end);
+      let last = end;
+      while (last > zone + 1 && isSpace(bytes[last - 1]!)) last--;
+      return zone === last && last !== end ? TYPE : zoneEnds(bytes, zone, last) ? OK : TYPE;
     }
     case DATE:
       return zoneEnds(bytes, dateEnd(bytes, start, end), end) ? OK : TYPE;
-    case TIME:
-      return zoneEnds(bytes, timeEnd(bytes, start, end), end) ? OK : TYPE;
+    case TIME: {
+      let first = start;
+      while (first < end && isSpace(bytes[first]!)) first++;
+      return zoneEnds(bytes, timeEnd(bytes, first, end), end) ? OK : TYPE;
+    }
     case YEAR:
       return zoneEnds(bytes, yearEnd(bytes, start, end), end) ? OK : TYPE;
     case YEAR_MONTH:
