@@ -7,14 +7,13 @@
  * While one epoch is committed the lanes fill the next. Nothing is ever rewound: a Kafka transaction that fails is tried
  * again as the same bytes, and when the group has moved on the lanes are thrown away as they are.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { TopicNames } from './domain/topics.ts';
 import { Epoch } from './epoch.ts';
 import { FatalError } from './errors.ts';
 import { Lane } from './lane.ts';
 import { LaneBook } from './lane-book.ts';
 import type { Pipeline } from './pipeline.ts';
-import type { Claims, Clock, FleetLog, Log, Rebalance, Telemetry, TopicReader } from './ports.ts';
+import type { Claims, FleetLog, Log, Rebalance, Telemetry, Timing, TopicReader } from './ports.ts';
 import { rebuildWindow, restoreLane, TornStateError } from './restore.ts';
 
 export interface FleetLimits {
@@ -38,9 +37,7 @@ export interface FleetOptions {
   readonly topics: TopicNames;
   readonly worker: string;
   readonly limits: FleetLimits;
-  readonly clock: Clock;
-  /** Milliseconds of a clock that never goes back. */
-  readonly monotonic: Clock;
+  readonly timing: Timing;
   readonly telemetry: Telemetry;
   /** Made once the number of partitions is known. */
   readonly createPipeline: (fleet: Fleet) => Pipeline;
@@ -97,7 +94,7 @@ export class Fleet {
     }
     this.#pipeline = this.#options.createPipeline(this);
     this.#started = true;
-    this.#lastCommitEnded = this.#options.monotonic();
+    this.#lastCommitEnded = this.#options.timing.monotonic();
     while (!this.#stopping) {
       await this.#makeRoom();
       const batches = await fleetLog.poll({ recordsMax: limits.pollRecordsMax, waitMs: this.#pollWaitMs() });
@@ -113,7 +110,7 @@ export class Fleet {
         await this.#rebalance(event);
       }
       this.#commitWhenDue();
-      if (this.#fencedAt !== null && this.#options.monotonic() - this.#fencedAt > fencedSilenceMs) {
+      if (this.#fencedAt !== null && this.#options.timing.monotonic() - this.#fencedAt > fencedSilenceMs) {
         throw new FatalError('The group has moved on, and the Kafka client has not noticed.');
       }
     }
@@ -140,7 +137,7 @@ export class Fleet {
       if (lane.state === 'restoring') reasons.push(`partition ${lane.partition} is being restored`);
     }
     const waiting = !this.#epoch.isEmpty || this.#committing !== null || this.#pendingBytes() > 0;
-    const idleForMs = this.#options.monotonic() - Math.max(this.#lastCommitEnded, this.#busySince);
+    const idleForMs = this.#options.timing.monotonic() - Math.max(this.#lastCommitEnded, this.#busySince);
     if (waiting && idleForMs > stalledAfterMs) {
       reasons.push(`nothing was committed for ${Math.round(idleForMs / 1000)} s while records wait`);
     }
@@ -166,8 +163,8 @@ export class Fleet {
     if (this.#committing === null && !this.#epoch.isEmpty) this.#beginCommit();
     await this.#committing;
     signal.throwIfAborted();
-    const { claims, reader, topics, clock, log, limits } = this.#options;
-    return rebuildWindow({ partition, claims, reader, topics, clock, log, signal, windowSeconds: limits.dedupeWindowSeconds });
+    const { claims, reader, topics, timing, log, limits } = this.#options;
+    return rebuildWindow({ partition, claims, reader, topics, clock: timing.now, log, signal, windowSeconds: limits.dedupeWindowSeconds });
   }
 
   // ── Rebalances ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,9 +203,9 @@ export class Fleet {
   }
 
   async #restore(lane: Lane): Promise<void> {
-    const { fleetLog, reader, topics, worker, log, monotonic } = this.#options;
+    const { fleetLog, reader, topics, worker, log, timing } = this.#options;
     const { partition } = lane;
-    const begun = monotonic();
+    const begun = timing.monotonic();
     try {
       const committed = await fleetLog.committed(partition);
       const { ledger, standing } = await restoreLane({ partition, committed, reader, topics, log });
@@ -216,7 +213,7 @@ export class Fleet {
       lane.open(new LaneBook({ partition, ledger, standing, topics, worker }));
       await fleetLog.release(partition, standing);
       log.info(
-        { partition, inbound: standing.inbound, routed: standing.routed, sequence: ledger.sequence, milliseconds: Math.round(monotonic() - begun) },
+        { partition, inbound: standing.inbound, routed: standing.routed, sequence: ledger.sequence, milliseconds: Math.round(timing.monotonic() - begun) },
         'The lane was restored',
       );
     } catch (error) {
@@ -228,10 +225,16 @@ export class Fleet {
 
   /** Finishes and commits what the lanes have begun, within the deadline, and closes them. */
   async #drain(why: string): Promise<void> {
-    const { limits, log } = this.#options;
+    const { limits, log, timing } = this.#options;
     const lanes = Array.from(this.#lanes.values());
     const closing = Promise.all(lanes.map((lane) => lane.close()));
-    const inTime = await Promise.race([closing.then(() => true), sleep(limits.drainDeadlineMs, false)]);
+    const closed = new AbortController();
+    const deadline = timing.sleep(limits.drainDeadlineMs, closed.signal).then(
+      () => false,
+      () => true,
+    );
+    const inTime = await Promise.race([closing.then(() => true), deadline]);
+    closed.abort();
     if (!inTime) {
       const left = lanes.filter((lane) => !lane.isIdle).map((lane) => lane.partition);
       log.warn({ partitions: left }, `Not everything could be finished before ${why}: the next owner reads it again`);
@@ -267,20 +270,20 @@ export class Fleet {
 
   #pollWaitMs(): number {
     if (this.#epoch.isEmpty) return pollWaitMs;
-    const dueInMs = this.#lastCommitBegan + this.#options.limits.commitIntervalMs - this.#options.monotonic();
+    const dueInMs = this.#lastCommitBegan + this.#options.limits.commitIntervalMs - this.#options.timing.monotonic();
     return Math.max(1, Math.min(pollWaitMs, Math.ceil(dueInMs)));
   }
 
   #commitWhenDue(): void {
     if (this.#committing !== null || this.#epoch.isEmpty) return;
-    const elapsed = this.#options.monotonic() - this.#lastCommitBegan;
+    const elapsed = this.#options.timing.monotonic() - this.#lastCommitBegan;
     if (elapsed >= this.#options.limits.commitIntervalMs) this.#beginCommit();
   }
 
   #beginCommit(): void {
     const epoch = this.#epoch;
     this.#epoch = new Epoch();
-    this.#lastCommitBegan = this.#options.monotonic();
+    this.#lastCommitBegan = this.#options.timing.monotonic();
     this.#committing = this.#commit(epoch)
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
@@ -290,28 +293,28 @@ export class Fleet {
   }
 
   async #commit(epoch: Epoch): Promise<void> {
-    const { fleetLog, telemetry, monotonic, clock, log } = this.#options;
-    const begun = monotonic();
+    const { fleetLog, telemetry, timing, log } = this.#options;
+    const begun = timing.monotonic();
     const transaction = epoch.seal();
     const outcome = await fleetLog.commit(transaction);
     if (outcome === 'fenced') {
       log.warn({ offsets: transaction.offsets }, 'The group has moved on: dropping what was not committed');
       for (const lane of this.#lanes.values()) await lane.abandon();
       this.#epoch = new Epoch();
-      this.#fencedAt ??= monotonic();
+      this.#fencedAt ??= timing.monotonic();
       return;
     }
     epoch.committed();
-    this.#lastCommitEnded = monotonic();
+    this.#lastCommitEnded = timing.monotonic();
     const seconds = (this.#lastCommitEnded - begun) / 1000;
     telemetry.stage('commit', seconds);
-    telemetry.committed(epoch.report(clock(), seconds));
+    telemetry.committed(epoch.report(timing.now(), seconds));
   }
 
   /** Offsets that hold only markers of Kafka transactions: they are read past when there is nothing else. */
   #skipMarkers(): void {
-    const { fleetLog, topics, monotonic } = this.#options;
-    if (monotonic() - this.#lastCommitBegan < idleCommitMs) return;
+    const { fleetLog, topics, timing } = this.#options;
+    if (timing.monotonic() - this.#lastCommitBegan < idleCommitMs) return;
     for (const lane of this.#lanes.values()) {
       if (lane.state !== 'running' || !lane.isIdle || lane.book === null) continue;
       for (const topic of [topics.inbound, topics.routed]) {
@@ -338,7 +341,7 @@ export class Fleet {
    * is paused instead, so that the others go on and the group is still polled.
    */
   async #makeRoom(): Promise<void> {
-    const { limits, fleetLog, monotonic } = this.#options;
+    const { limits, fleetLog, timing } = this.#options;
     const laneBytesMax = Math.max(1 << 20, limits.pendingBytesMax / Math.max(1, this.#lanes.size));
     for (const partition of this.#paused) {
       const lane = this.#lanes.get(partition);
@@ -347,15 +350,15 @@ export class Fleet {
       fleetLog.resume(partition);
       this.#paused.delete(partition);
     }
-    if (this.#pendingBytes() === 0) this.#busySince = monotonic();
+    if (this.#pendingBytes() === 0) this.#busySince = timing.monotonic();
     const isFull = (lane: Lane): boolean =>
       !this.#paused.has(lane.partition) &&
       (lane.pendingBytes > laneBytesMax || this.#epoch.records.byteLength > limits.epochBytesMax);
-    const begun = monotonic();
+    const begun = timing.monotonic();
     while (!this.#stopping && Array.from(this.#lanes.values()).some(isFull)) {
       this.#throwFailure();
       this.#commitWhenDue();
-      if (monotonic() - begun >= stuckAfterMs) {
+      if (timing.monotonic() - begun >= stuckAfterMs) {
         for (const lane of this.#lanes.values()) {
           if (!isFull(lane)) continue;
           fleetLog.hold(lane.partition);
@@ -368,13 +371,9 @@ export class Fleet {
   }
 
   async #nextProgress(atMostMs: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, atMostMs);
-      this.#progress = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    const moved = new AbortController();
+    this.#progress = () => moved.abort();
+    await this.#options.timing.sleep(atMostMs, moved.signal).catch(() => undefined);
     this.#progress = () => {};
   }
 

@@ -12,6 +12,16 @@ import type { Directory } from './domain/participant.ts';
 /** Milliseconds since the epoch. The only way to the time of day. */
 export type Clock = () => number;
 
+/** Time, and waiting for it to pass. */
+export interface Timing {
+  /** Milliseconds since the epoch; may jump. */
+  readonly now: Clock;
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonic: Clock;
+  /** Rejects with the signal's reason when it is aborted meanwhile. */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
+}
+
 // ── Kafka ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A place in a topic: the offset of the next record to read. */

@@ -9,6 +9,7 @@ import { createFleetLog } from './adapters/kafka/fleet-log.ts';
 import { createLog } from './adapters/log/log.ts';
 import { readTopicId } from './adapters/kafka/topic-identity.ts';
 import { createTopicReader } from './adapters/kafka/topic-reader.ts';
+import { systemTiming } from './adapters/system/timing.ts';
 import { createWriterSchemas } from './adapters/registry/writer-schemas.ts';
 import { RedisClaims } from './adapters/redis/claims.ts';
 import { resultSchemaId } from './adapters/registry/result-schema.ts';
@@ -41,8 +42,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   const { workerId } = config;
   const log = createLog({ level: config.logLevel, fields: { process: 'worker', worker: workerId } });
   const topics = topicNames(config.topicPrefix);
-  const clock = Date.now;
-  const monotonic = (): number => performance.now();
+  const { now: clock, monotonic } = systemTiming;
 
   let schemaId = 0;
   let resultsTopicId = '';
@@ -86,7 +86,6 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     topics,
     sessionTimeoutMs,
     transactionTimeoutMs,
-    clock,
     log,
     onAborted: () => telemetry.aborted(),
     onReachable: (reachable) => telemetry.dependency('kafka', reachable),
@@ -98,8 +97,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     claims,
     topics,
     worker: workerId,
-    clock,
-    monotonic,
+    timing: systemTiming,
     telemetry,
     limits: {
       commitIntervalMs: config.commitIntervalMs,
@@ -119,6 +117,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
           claims,
           telemetry,
           log,
+          timing: systemTiming,
           rebuild: (partition, laneSignal) => fleet.rebuildWindow(partition, laneSignal),
         }),
         settleStage: createSettleStage({

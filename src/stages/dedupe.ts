@@ -2,10 +2,9 @@
  * Claims the identities of everything in a batch that may still settle, in one round trip, in order. Redis away is waited
  * out; a window that Redis has forgotten is rebuilt from the results topic before anything goes on.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { OutageError } from '../errors.ts';
 import { claimHolder, claimKey, claimMaker } from '../domain/claim.ts';
-import type { Claims, Log, Telemetry } from '../ports.ts';
+import type { Claims, Log, Telemetry, Timing } from '../ports.ts';
 import type { Step, Work } from './route.ts';
 
 const retryDelayMs = 100;
@@ -19,6 +18,7 @@ export function createDedupeStage(ports: {
   readonly rebuild: (partition: number, signal: AbortSignal) => Promise<boolean>;
   readonly telemetry: Telemetry;
   readonly log: Log;
+  readonly timing: Timing;
 }): DedupeStage {
   return async function dedupeStage({ records, steps }, signal) {
     const claimants = steps.filter(
@@ -54,7 +54,7 @@ export function createDedupeStage(ports: {
         if (!told) ports.log.warn({ partition: records.partition, error: error.message }, 'Redis is away: the lane waits');
         told = true;
       }
-      await sleep(retryDelayMs, undefined, { signal });
+      await ports.timing.sleep(retryDelayMs, signal);
     }
   };
 }

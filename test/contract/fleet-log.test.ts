@@ -58,7 +58,6 @@ async function member(name: string, groupId = group): Promise<FleetLog> {
     topics,
     sessionTimeoutMs: 6000,
     transactionTimeoutMs: 10_000,
-    clock: Date.now,
     log: quiet,
     onAborted: () => {},
     onReachable: () => {},

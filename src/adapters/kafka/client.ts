@@ -19,6 +19,8 @@ import type {
 import { packRecords } from '../../codec/record-batch.ts';
 import type { LooseRecord, RecordBatch, RecordHeader } from '../../codec/record-batch.ts';
 import type { RecordHeader as Header } from '../../codec/record-batch.ts';
+import type { Timing } from '../../ports.ts';
+import { systemTiming } from '../system/timing.ts';
 
 export type { KafkaConsumer, LibrdKafkaError, Message, Producer, TopicPartitionOffset };
 
@@ -83,6 +85,14 @@ export function createProducer(brokers: string, clientId: string, settings: Prod
   return producer;
 }
 
+/** Where raw clients come from: librdkafka, or a cluster in memory (test/simulation). */
+export interface KafkaClients {
+  readonly createConsumer: typeof createConsumer;
+  readonly createProducer: typeof createProducer;
+}
+
+export const librdkafkaClients: KafkaClients = { createConsumer, createProducer };
+
 interface Connectable {
   connect(options: { timeout: number }, callback: (error: LibrdKafkaError | null, metadata: Metadata) => void): unknown;
   disconnect(callback: (error: unknown) => void): unknown;
@@ -94,11 +104,11 @@ export function connect(client: KafkaConsumer | Producer, timeoutMs: number): Pr
 }
 
 /** Closes a client; never throws, and gives up waiting after `timeoutMs`. */
-export async function disconnect(client: KafkaConsumer | Producer, timeoutMs = 5000): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, timeoutMs);
+export async function disconnect(client: KafkaConsumer | Producer, timeoutMs = 5000, timing: Timing = systemTiming): Promise<void> {
+  const closed = new AbortController();
+  const closing = new Promise<void>((resolve) => {
     const done = (): void => {
-      clearTimeout(timer);
+      closed.abort();
       resolve();
     };
     try {
@@ -111,6 +121,7 @@ export async function disconnect(client: KafkaConsumer | Producer, timeoutMs = 5
       done();
     }
   });
+  await Promise.race([closing, timing.sleep(timeoutMs, closed.signal).catch(() => undefined)]);
 }
 
 /** Runs a call of the raw API that answers by callback. */

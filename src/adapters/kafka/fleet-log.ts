@@ -7,14 +7,14 @@
  * A rebalance callback answers an assignment at once, with everything held. If it waited until positions are restored, the
  * group could go on to its next generation meanwhile without telling us, and we would commit old lanes in its name.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { FatalError } from '../../errors.ts';
 import { coPartitioned } from '../../domain/topics.ts';
 import type { TopicNames } from '../../domain/topics.ts';
 import type { RecordBatch } from '../../codec/record-batch.ts';
-import type { Clock, CommitOutcome, FleetLog, KafkaTransaction, Log, Rebalance } from '../../ports.ts';
-import { asError, call, connect, consume, countPartitions, createConsumer, disconnect, kafkaErrorCodes, packMessages } from './client.ts';
-import type { KafkaConsumer } from './client.ts';
+import type { CommitOutcome, FleetLog, KafkaTransaction, Log, Rebalance, Timing } from '../../ports.ts';
+import { systemTiming } from '../system/timing.ts';
+import { asError, call, connect, consume, countPartitions, disconnect, kafkaErrorCodes, librdkafkaClients, packMessages } from './client.ts';
+import type { KafkaClients, KafkaConsumer } from './client.ts';
 import { createTransactions } from './transactions.ts';
 import type { GroupMember } from './transactions.ts';
 
@@ -31,15 +31,18 @@ export interface FleetLogOptions {
   readonly topics: TopicNames;
   readonly sessionTimeoutMs: number;
   readonly transactionTimeoutMs: number;
-  readonly clock: Clock;
   readonly log: Log;
   readonly onAborted: () => void;
   readonly onReachable: (reachable: boolean) => void;
+  readonly timing?: Timing;
+  readonly clients?: KafkaClients;
 }
 
+type Consumer = ReturnType<KafkaClients['createConsumer']>;
+
 export function createFleetLog(options: FleetLogOptions): FleetLog {
-  const { topics, log } = options;
-  let consumer: ReturnType<typeof createConsumer> | undefined;
+  const { topics, log, timing = systemTiming, clients = librdkafkaClients } = options;
+  let consumer: Consumer | undefined;
   let partitionCount = 0;
   let deadLetterPartitionCount = 0;
   let stopping = false;
@@ -59,13 +62,14 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     clientId: options.workerId,
     transactionalId: `${topics.inbound}.${options.groupId}.${options.workerId}`,
     transactionTimeoutMs: options.transactionTimeoutMs,
-    clock: options.clock,
+    timing,
+    clients,
     log,
     onAborted: options.onAborted,
     onReachable: options.onReachable,
   });
 
-  const client = (): ReturnType<typeof createConsumer> => {
+  const client = (): Consumer => {
     if (consumer === undefined) throw new FatalError('The Kafka consumer was used before it was started.');
     return consumer;
   };
@@ -106,8 +110,8 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     }
   };
 
-  const openConsumer = async (): Promise<ReturnType<typeof createConsumer>> => {
-    const candidate = createConsumer(options.brokers, options.workerId, {
+  const openConsumer = async (): Promise<Consumer> => {
+    const candidate = clients.createConsumer(options.brokers, options.workerId, {
       'group.id': options.groupId,
       'isolation.level': 'read_committed',
       'partition.assignment.strategy': 'range',
@@ -136,7 +140,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     try {
       await connect(candidate, requestTimeoutMs);
     } catch (error) {
-      await disconnect(candidate, 1000);
+      await disconnect(candidate, 1000, timing);
       throw error;
     }
     return candidate;
@@ -161,7 +165,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       }
       if (!told) log.warn({ reason }, `Waiting for Kafka to ${what}`);
       told = true;
-      await sleep(retryDelayMs);
+      await timing.sleep(retryDelayMs);
     }
   };
 
@@ -245,7 +249,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
           throw new FatalError(`The Kafka consumer failed for good: ${error.message}`, { cause: error });
         }
         // An unreachable broker, or a topic that is gone for the moment: there is nothing to read now.
-        await sleep(errorPauseMs);
+        await timing.sleep(errorPauseMs);
         return [];
       }
       throwFailure();
@@ -316,7 +320,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       if (stopped) return;
       stopped = stopping = true;
       await transactions.stop();
-      if (consumer !== undefined) await disconnect(consumer, 10_000);
+      if (consumer !== undefined) await disconnect(consumer, 10_000, timing);
     },
   };
 }

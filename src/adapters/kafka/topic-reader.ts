@@ -6,11 +6,11 @@
  * the end must be the high watermark that a `read_uncommitted` client sees. In read_committed the end is where the oldest
  * open transaction begins, and reading only that far would miss what is being committed at this moment.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { RecordBatch } from '../../codec/record-batch.ts';
-import type { Log, TopicReader } from '../../ports.ts';
-import { asError, call, connect, consume, createConsumer, disconnect, packMessages } from './client.ts';
-import type { KafkaConsumer } from './client.ts';
+import type { Log, Timing, TopicReader } from '../../ports.ts';
+import { systemTiming } from '../system/timing.ts';
+import { asError, call, connect, consume, disconnect, librdkafkaClients, packMessages } from './client.ts';
+import type { KafkaClients, KafkaConsumer } from './client.ts';
 
 const recordsMax = 2000;
 const waitMs = 100;
@@ -27,8 +27,10 @@ export function createTopicReader(options: {
   readonly log: Log;
   /** Told whenever it is found out whether Kafka answers. */
   readonly onReachable?: (reachable: boolean) => void;
+  readonly timing?: Timing;
+  readonly clients?: KafkaClients;
 }): KafkaTopicReader {
-  const { brokers, clientId, log } = options;
+  const { brokers, clientId, log, timing = systemTiming, clients = librdkafkaClients } = options;
   let committed: KafkaConsumer | undefined;
   let uncommitted: KafkaConsumer | undefined;
   let closed = false;
@@ -37,7 +39,7 @@ export function createTopicReader(options: {
   let turn: Promise<unknown> = Promise.resolve();
 
   const open = async (isolation: 'read_committed' | 'read_uncommitted'): Promise<KafkaConsumer> => {
-    const consumer = createConsumer(brokers, `${clientId}-reader`, {
+    const consumer = clients.createConsumer(brokers, `${clientId}-reader`, {
       // A group is demanded by the client, and never joined nor committed to.
       'group.id': `${clientId}-reader`,
       'isolation.level': isolation,
@@ -49,7 +51,7 @@ export function createTopicReader(options: {
     try {
       await connect(consumer, requestTimeoutMs);
     } catch (error) {
-      await disconnect(consumer, 1000);
+      await disconnect(consumer, 1000, timing);
       throw error;
     }
     return consumer;
@@ -75,7 +77,7 @@ export function createTopicReader(options: {
         options.onReachable?.(false);
         if (!told) log.warn({ error: String(error) }, `Kafka does not answer: waiting to ${what}`);
         told = true;
-        await sleep(retryDelayMs);
+        await timing.sleep(retryDelayMs);
       }
     }
   };
@@ -171,8 +173,8 @@ export function createTopicReader(options: {
     async close() {
       closed = true;
       await turn;
-      if (committed !== undefined) await disconnect(committed);
-      if (uncommitted !== undefined) await disconnect(uncommitted);
+      if (committed !== undefined) await disconnect(committed, 5000, timing);
+      if (uncommitted !== undefined) await disconnect(uncommitted, 5000, timing);
     },
   };
 }

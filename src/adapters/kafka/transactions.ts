@@ -19,11 +19,10 @@
  * So after any hiccup of the way to the coordinator the producer is replaced before the next transaction begins: the
  * raised epoch makes the coordinator refuse what comes late.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { FatalError } from '../../errors.ts';
-import type { Clock, CommitOutcome, KafkaTransaction, Log, TopicOffset } from '../../ports.ts';
-import { asError, call, clientHeaders, connect, createProducer, disconnect, kafkaErrorCodes } from './client.ts';
-import type { KafkaConsumer, Producer } from './client.ts';
+import type { CommitOutcome, KafkaTransaction, Log, Timing, TopicOffset } from '../../ports.ts';
+import { asError, call, clientHeaders, connect, disconnect, kafkaErrorCodes } from './client.ts';
+import type { KafkaClients, KafkaConsumer, Producer } from './client.ts';
 
 const connectTimeoutMs = 5000;
 const initTimeoutMs = 10_000;
@@ -44,7 +43,8 @@ export interface TransactionsOptions {
   readonly transactionalId: string;
   /** The coordinator aborts a transaction that is open for longer: how long a killed worker's partitions stay blocked. */
   readonly transactionTimeoutMs: number;
-  readonly clock: Clock;
+  readonly timing: Timing;
+  readonly clients: KafkaClients;
   readonly log: Log;
   readonly onAborted: () => void;
   readonly onReachable: (reachable: boolean) => void;
@@ -67,14 +67,17 @@ export interface GroupMember {
 }
 
 export function createTransactions(options: TransactionsOptions): Transactions {
-  const { log, clock } = options;
+  const { log, timing } = options;
   let producer: Producer | undefined;
   let suspect = false;
   let stopping = false;
 
   const open = async (): Promise<Producer> => {
-    const candidate = createProducer(options.brokers, options.clientId, {
+    const candidate = options.clients.createProducer(options.brokers, options.clientId, {
       'transactional.id': options.transactionalId,
+      // The hiccups that are watched for below are told at "notice" (REQTMOUT) and "info" (FAIL: the connection closed with
+      // one request in flight, which is what an EndTxn always is); errors only would never tell of them.
+      log_level: 6,
       'transaction.timeout.ms': options.transactionTimeoutMs,
       // Everything of a transaction is handed over at once; there is nothing to linger for.
       'linger.ms': 1,
@@ -91,7 +94,7 @@ export function createTransactions(options: TransactionsOptions): Transactions {
       candidate.setPollInterval(100);
       await call<void>((done) => candidate.initTransactions(initTimeoutMs, done));
     } catch (error) {
-      await disconnect(candidate);
+      await disconnect(candidate, 5000, timing);
       throw error;
     }
     return candidate;
@@ -101,7 +104,7 @@ export function createTransactions(options: TransactionsOptions): Transactions {
   const renew = async (): Promise<Producer> => {
     const old = producer;
     producer = undefined;
-    if (old !== undefined) await disconnect(old);
+    if (old !== undefined) await disconnect(old, 5000, timing);
     let told = false;
     for (;;) {
       if (stopping) throw new FatalError('Stopped while waiting for the transaction coordinator.');
@@ -115,7 +118,7 @@ export function createTransactions(options: TransactionsOptions): Transactions {
         if (!told) log.warn({ error: error.message, code: error.code }, 'Kafka does not answer: waiting to begin transactions');
         told = true;
         options.onReachable(false);
-        await sleep(retryDelayMs);
+        await timing.sleep(retryDelayMs);
       }
     }
   };
@@ -138,7 +141,7 @@ export function createTransactions(options: TransactionsOptions): Transactions {
         } catch (thrown) {
           if (asError(thrown).code !== kafkaErrorCodes.queueFull) throw thrown;
           to.poll();
-          await sleep(5);
+          await timing.sleep(5);
         }
       }
     }
@@ -172,16 +175,16 @@ export function createTransactions(options: TransactionsOptions): Transactions {
   const commit = async (transaction: KafkaTransaction, owner: GroupMember): Promise<CommitOutcome> => {
     for (;;) {
       const current = producer === undefined || suspect ? await renew() : producer;
-      const begunAt = clock();
+      const begunAt = timing.monotonic();
       try {
         const committed = await attempt(current, transaction, owner);
-        if (clock() - begunAt > suspectCommitMs) suspect = true;
+        if (timing.monotonic() - begunAt > suspectCommitMs) suspect = true;
         options.onReachable(true);
         return committed ? 'committed' : 'fenced';
       } catch (thrown) {
         const error = asError(thrown);
         if (error instanceof TypeError || error instanceof RangeError) throw error;
-        const openForMs = clock() - begunAt;
+        const openForMs = timing.monotonic() - begunAt;
         if (fencedCodes.has(error.code ?? 0) && openForMs < options.transactionTimeoutMs * 0.8) {
           throw new FatalError(
             `Another process uses the transactional id ${options.transactionalId}: give each worker a WORKER_ID of its own.`,
@@ -212,7 +215,7 @@ export function createTransactions(options: TransactionsOptions): Transactions {
     commit,
     async stop() {
       stopping = true;
-      if (producer !== undefined) await disconnect(producer);
+      if (producer !== undefined) await disconnect(producer, 5000, timing);
     },
   };
 }
