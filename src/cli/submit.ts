@@ -62,8 +62,10 @@ export async function submitFiles(
           chunk.map((file) => readFile(file).catch((error: unknown) => fail(file, error))),
         );
         // Handed to the client in the order of the files, so that they stand in that order in each partition.
-        const submitted = chunk.map((file, i) => (read[i] === undefined ? undefined : submit(file, read[i])));
-        await Promise.all(submitted.map((done, i) => done?.catch((error: unknown) => fail(chunk[i]!, error))));
+        const submitted = chunk.map(async (file, i) => {
+          if (read[i] !== undefined) await submit(file, read[i]).catch((error: unknown) => fail(file, error));
+        });
+        await Promise.all(submitted);
       }
     } finally {
       await publisher.close();

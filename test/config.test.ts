@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { clickhouseTarget, loadConfig, loadDemoEnvironment } from '../src/config.ts';
+import { ConfigurationError } from '../src/errors.ts';
+
+/** The message of the refusal, or null when the variable is taken. */
+function refusal(name: string, value: string): string | null {
+  try {
+    loadConfig({ [name]: value });
+    return null;
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    return (error as Error).message;
+  }
+}
+
+describe('configuration', () => {
+  it('has the defaults of the contract', () => {
+    expect(loadConfig({})).toMatchObject({
+      kafkaBrokers: '127.0.0.1:9092',
+      schemaRegistryUrl: 'http://127.0.0.1:8081',
+      redisUrl: 'redis://127.0.0.1:6379',
+      clickhouseUrl: 'chdb:./.data/clickhouse',
+      topicPrefix: 'payments.',
+      consumerGroup: 'settlefleet',
+      commitIntervalMs: 100,
+      dedupeWindowSeconds: 86_400,
+      maxEventBytes: 1_048_576,
+      metricsPort: 9464,
+      gatewayPort: 8080,
+    });
+    expect(loadConfig({}).workerId).toContain(String(process.pid));
+    expect(loadConfig({}).parserThreads).toBeGreaterThanOrEqual(1);
+  });
+
+  it('takes an empty variable as one that is not set', () => {
+    const names = ['KAFKA_BROKERS', 'REDIS_URL', 'METRICS_PORT', 'COMMIT_INTERVAL_MS', 'TOPIC_PREFIX', 'WORKER_ID', 'LOG_LEVEL'];
+    const empty = Object.fromEntries(names.map((name) => [name, '']));
+    expect(loadConfig(empty)).toEqual(loadConfig({}));
+  });
+
+  it.each([
+    ['KAFKA_BROKERS', 'a:9092,b.example.org:9093, c'],
+    ['KAFKA_BROKERS', '[::1]:9092'],
+    ['KAFKA_BROKERS', 'PLAINTEXT://broker:29092'],
+    ['SCHEMA_REGISTRY_URL', 'https://user:secret@registry/apis/ccompat/v7'],
+    ['REDIS_URL', 'rediss://:secret@cache.example.org:6380/3'],
+    ['CLICKHOUSE_URL', 'chdb:/var/lib/settlefleet'],
+    ['CLICKHOUSE_URL', 'http://default:secret@127.0.0.1:8123'],
+    ['TOPIC_PREFIX', 'eu-west_1.payments.'],
+    ['TOPIC_PREFIX', 'p'.repeat(237)],
+    ['METRICS_PORT', '0'],
+    ['METRICS_PORT', '65535'],
+    ['PARSER_THREADS', '0'],
+    ['COMMIT_INTERVAL_MS', '10'],
+    ['DEDUPE_WINDOW_SECONDS', '1'],
+    ['MAX_EVENT_BYTES', '67108864'],
+  ])('takes %s=%s', (name, value) => {
+    expect(refusal(name, value)).toBeNull();
+  });
+
+  it.each([
+    ['KAFKA_BROKERS', 'broker:70000'],
+    ['KAFKA_BROKERS', 'a:9092,,b:9092'],
+    ['KAFKA_BROKERS', 'http://broker:9092'],
+    ['SCHEMA_REGISTRY_URL', 'registry:8081'],
+    ['SCHEMA_REGISTRY_URL', 'ftp://registry'],
+    ['REDIS_URL', 'http://127.0.0.1:6379'],
+    ['REDIS_URL', 'redis://127.0.0.1:6379/zero'],
+    ['CLICKHOUSE_URL', 'chdb:'],
+    ['CLICKHOUSE_URL', './data'],
+    ['TOPIC_PREFIX', 'payments/'],
+    ['TOPIC_PREFIX', 'p'.repeat(238)],
+    ['CONSUMER_GROUP', 'two words'],
+    ['COMMIT_INTERVAL_MS', '0'],
+    ['COMMIT_INTERVAL_MS', 'soon'],
+    ['COMMIT_INTERVAL_MS', '60000'],
+    ['DEDUPE_WINDOW_SECONDS', '-1'],
+    ['MAX_EVENT_BYTES', '1e6'],
+    ['MAX_EVENT_BYTES', '67108865'],
+    ['METRICS_PORT', '65536'],
+    ['GATEWAY_PORT', '8080.5'],
+    ['PARSER_THREADS', ' 2'],
+    ['LOG_LEVEL', 'loud'],
+  ])('refuses %s=%s in one line that names the variable, what it is and what it must be', (name, value) => {
+    const message = refusal(name, value);
+    expect(message).toMatch(new RegExp(`^${name} is ".*", but it must be .+\\.$`));
+    expect(message).not.toContain('\n');
+  });
+
+  it.each([
+    ['REDIS_URL', 'redis://user:hunter2@host:6379/x'],
+    ['REDIS_URL', 'redis:/user:hunter2@host'],
+    ['SCHEMA_REGISTRY_URL', 'user:hunter2@host'],
+    ['CLICKHOUSE_URL', 'https://hunter2@:99999999'],
+    ['CLICKHOUSE_URL', 'tcp://host?password=hunter2'],
+    ['KAFKA_BROKERS', 'SASL://user:hunter2@broker:9092'],
+  ])('never prints the password in %s', (name, value) => {
+    const message = refusal(name, value);
+    expect(message).toContain(name);
+    expect(message).not.toContain('hunter2');
+  });
+
+  it('tells a folder from a server of ClickHouse', () => {
+    expect(clickhouseTarget({ clickhouseUrl: 'chdb:./x' })).toEqual({ kind: 'embedded', path: './x' });
+    expect(clickhouseTarget({ clickhouseUrl: 'http://h:8123' })).toEqual({ kind: 'server', url: 'http://h:8123' });
+  });
+
+  it('knows Prometheus only where the environment names it', () => {
+    expect(loadDemoEnvironment({})).toEqual({ prometheusUrl: null, prometheusTargetsFile: null });
+    expect(loadDemoEnvironment({ PROMETHEUS_URL: 'http://127.0.0.1:9090/' }).prometheusUrl).toBe('http://127.0.0.1:9090');
+  });
+});
