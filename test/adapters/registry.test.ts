@@ -138,6 +138,13 @@ describe('while the registry is away', () => {
     expect(up).toEqual([false, true]);
   });
 
+  test('because it is silent, what is on disk is read', async () => {
+    const id = await registered(ownSubject(), eventText);
+    const [known] = await freshSchemas().resolve([id]);
+    proxy.fault = 'is silent';
+    expect(await freshSchemas().resolve([id])).toEqual([known]);
+  });
+
   test('a fresh process reads what another has kept on disk', async () => {
     const id = await registered(ownSubject(), eventText);
     const [known] = await freshSchemas().resolve([id]);
@@ -197,6 +204,14 @@ describe('schemas register', () => {
     const prefix = `test-${randomUUID()}.`;
     await registered(`${prefix}inbound-value`, '{"type":"record","name":"Other","fields":[]}');
     await expect(registerSchemas({ url: registryUrl, prefix, log })).rejects.toBeInstanceOf(CommandError);
+  });
+
+  test('waits for a registry that is silent, and goes on by itself', async () => {
+    proxy.fault = 'is silent';
+    const waiting = registerSchemas({ url, prefix: `test-${randomUUID()}.`, log });
+    await until('it says that it waits', () => logged.length === 1, 20_000);
+    proxy.fault = 'none';
+    expect(await waiting).toHaveLength(2);
   });
 
   test('gives up an outage when it is told to', async () => {

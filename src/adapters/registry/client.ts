@@ -5,6 +5,7 @@
  * Source: Confluent Schema Registry API reference; error code 40403 is "schema not found", 40401 and 40402 "subject" and
  * "version not found".
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { OutageError } from '../../errors.ts';
 import type { WriterSchema } from '../../codec/avro/writer-schema.ts';
 
@@ -90,6 +91,14 @@ export class RegistryClient {
     if (status !== 200) throw new OutageError('registry', `${url}${path} answered ${status}`);
     return fields;
   }
+}
+
+/** For @kafkajs/confluent-schema-registry, which waits for a frozen registry for ever. */
+export async function answeredInTime<T>(answer: Promise<T>): Promise<T> {
+  const late = sleep(answerMaxMs, undefined, { ref: false }).then(() => {
+    throw new OutageError('registry', `no answer within ${answerMaxMs / 1000} s`);
+  });
+  return Promise.race([answer, late]);
 }
 
 type Answer = Readonly<Record<string, unknown>>;

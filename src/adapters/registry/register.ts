@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry';
 import { CommandError, OutageError } from '../../errors.ts';
 import type { Log, Telemetry } from '../../ports.ts';
-import { outageReason, registryAddress } from './client.ts';
+import { answeredInTime, outageReason, registryAddress } from './client.ts';
 
 export interface RegisterOptions {
   readonly url: string;
@@ -28,7 +28,6 @@ export interface RegisteredSchema {
 
 const retryFirstMs = 100;
 const retryMaxMs = 2000;
-/** The library has no time limit of its own. */
 const answerMaxMs = 10_000;
 
 /** Both schemas, as `schemas register` does. Throws `CommandError` when the registry refuses one. */
@@ -46,8 +45,8 @@ export async function register(options: RegisterOptions, subject: string, name: 
     await setCompatibility(options.url, subject);
     const { url, credentials } = registryAddress(options.url);
     const registry = new SchemaRegistry({ host: url, retry: { retries: 0 }, ...(credentials === null ? {} : { auth: credentials }) });
-    const answered = registry.register({ type: SchemaType.AVRO, schema }, { subject, compatibility: COMPATIBILITY.BACKWARD });
-    const { id } = await Promise.race([answered, sleep(answerMaxMs).then(() => Promise.reject(new OutageError('registry', 'no answer')))]);
+    const answer = registry.register({ type: SchemaType.AVRO, schema }, { subject, compatibility: COMPATIBILITY.BACKWARD });
+    const { id } = await answeredInTime(answer);
     return { subject, id };
   });
 }
@@ -66,7 +65,8 @@ async function setCompatibility(registryUrl: string, subject: string): Promise<v
   });
   // Drained, so that the connection can be used again.
   await response.arrayBuffer();
-  if (!response.ok) throw new RefusedError(response.status, `the registry answered ${response.status} to compatibility BACKWARD for ${subject}`);
+  // Some registries know no settings of a subject that has no version yet; the library then sets it behind the first.
+  if (!response.ok && response.status !== 404) throw new RefusedError(response.status, `the registry answered ${response.status} to compatibility BACKWARD for ${subject}`);
 }
 
 class RefusedError extends Error {
