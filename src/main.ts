@@ -7,6 +7,9 @@
  */
 process.env['UV_THREADPOOL_SIZE'] ||= '8';
 
+// `settlefleet dlq list | head` closes our output early; that is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
 const { runCommandLine } = await import('./cli/program.ts');
 // Not `process.exitCode`: a client that does not close must not keep a command that is done from ending.
 process.exit(await runCommandLine(process.argv.slice(2)));

@@ -41,8 +41,6 @@ const commands: readonly DefineCommand[] = [
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
-  // `settlefleet dlq list | head` closes our output early; that is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   let complaint = '';
   try {
     await createProgram(commands, (text) => (complaint += text)).parseAsync([...args], { from: 'user' });

@@ -50,7 +50,8 @@ export async function alignTopicSettings(
 
 function suffices(name: string, current: string | null | undefined, wanted: string): boolean {
   if (current === wanted) return true;
-  return floors.has(name) && (current === '-1' || Number(current) >= Number(wanted));
+  if (!floors.has(name) || wanted === '-1') return false;
+  return current === '-1' || Number(current) >= Number(wanted);
 }
 
 /** The settings of a topic with these names, defaults included. */
