@@ -41,6 +41,7 @@ export class Lane {
   /** Read and not yet settled. */
   #pendingBatches = 0;
   #pendingBytes = 0;
+  #giveUpDecoding: () => void = () => {};
 
   constructor(partition: number, ports: LanePorts) {
     this.partition = partition;
@@ -93,9 +94,10 @@ export class Lane {
     this.#tail = this.#tail.then(() => this.#settle(records, decoded));
   }
 
-  /** Takes no more; resolves when what is being settled is in the epoch. */
+  /** Takes no more; resolves when what is being settled is in the epoch. Nobody waits for what is still being decoded. */
   async close(): Promise<void> {
     if (this.#state !== 'closed') this.#enter('closed');
+    this.#giveUpDecoding();
     await this.#tail;
   }
 
@@ -108,9 +110,9 @@ export class Lane {
   async #settle(records: RecordBatch, decoding: Promise<Decoded>): Promise<void> {
     try {
       if (this.#state !== 'running') return;
-      const decoded = await decoding;
+      const decoded = await this.#untilClosed(decoding);
       // Closed meanwhile: what was not begun is left to the next owner.
-      if ((this.#state as LaneState) !== 'running') return;
+      if (decoded === null || (this.#state as LaneState) !== 'running') return;
       await this.#ports.pipeline.settle(decoded, this.#book!, this.#ports.epoch, this.signal);
     } catch (error) {
       if (!this.signal.aborted) this.#ports.onFailure(error);
@@ -119,6 +121,17 @@ export class Lane {
       this.#pendingBytes -= records.bytes.length;
       this.#ports.onProgress();
     }
+  }
+
+  /**
+   * Null when the lane is closed first: decoding may wait for the registry, for as long as that is away. Batches come here
+   * one at a time, so one way out is enough; a race against one promise for the whole life would keep every batch.
+   */
+  #untilClosed(decoding: Promise<Decoded>): Promise<Decoded | null> {
+    return new Promise((resolve, reject) => {
+      this.#giveUpDecoding = () => resolve(null);
+      decoding.then(resolve, reject);
+    });
   }
 
   #enter(next: LaneState): void {
