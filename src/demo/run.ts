@@ -2,7 +2,7 @@
  * The demo's story, in its order: topics, schemas and participants; two workers and the sink; events of every kind; one
  * worker killed in the middle; then the reckoning.
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -239,7 +239,9 @@ async function scrape(children: ReadonlySet<Child>): Promise<void> {
   const { prometheusTargetsFile } = loadDemoEnvironment();
   if (prometheusTargetsFile === null) return;
   const targets = [...children].map((child) => `127.0.0.1:${child.metricsPort}`);
-  await writeFile(prometheusTargetsFile, JSON.stringify(targets.length === 0 ? [] : [{ targets, labels: {} }]));
+  // By renaming: Prometheus must not meet half a file.
+  await writeFile(`${prometheusTargetsFile}.new`, JSON.stringify(targets.length === 0 ? [] : [{ targets, labels: {} }]));
+  await rename(`${prometheusTargetsFile}.new`, prometheusTargetsFile);
 }
 
 interface Watch {
