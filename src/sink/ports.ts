@@ -29,7 +29,9 @@ export interface SourceTopic {
  */
 export interface SinkLog {
   /** Connects, waits for the topics to exist, joins the group. Waits Kafka out; resolves early when `signal` aborts. */
-  start(signal: AbortSignal): Promise<readonly SourceTopic[]>;
+  start(signal: AbortSignal): Promise<void>;
+  /** The topics as they are now. Throws `OutageError`, also where one of them is missing. */
+  sources(): Promise<readonly SourceTopic[]>;
   /**
    * Records that flow, grouped by partition, in offset order; waits at most `waitMs` for the first. Must be called at
    * least every few minutes, also when nothing flows: the group would take us for dead. Throws `FatalError` when the client

@@ -23,7 +23,6 @@ import type {
   SinkLog,
   SinkTable,
   SinkTelemetry,
-  SourceTopic,
   TopicPartition,
 } from './ports.ts';
 import { createResultReader } from './result-batch.ts';
@@ -111,7 +110,7 @@ interface Lag {
 class ClickhouseSink implements Sink {
   readonly #options: SinkOptions;
   readonly #results: ResultReader;
-  #sources: readonly SourceTopic[] | null = null;
+  #started = false;
   /** The assignment that we work for; compared by identity. */
   #assignment: readonly TopicPartition[] | null = null;
   #lanes: Map<string, Lane> | null = null;
@@ -140,8 +139,8 @@ class ClickhouseSink implements Sink {
     const { kafka, store } = this.#options;
     const { signal } = this.#stopping;
     try {
-      const sources = await kafka.start(signal);
-      this.#sources = sources;
+      await kafka.start(signal);
+      this.#started = true;
       while (!signal.aborted) {
         if (this.#failure !== undefined) throw this.#failure;
         this.#followAssignment();
@@ -170,10 +169,10 @@ class ClickhouseSink implements Sink {
   reasonsNotReady(): readonly string[] {
     const reasons: string[] = [];
     if (this.#stopping.signal.aborted) reasons.push('stopping');
-    if (this.#sources === null) reasons.push('waiting for Kafka and for the topics');
+    if (!this.#started) reasons.push('waiting for Kafka and for the topics');
     else if (this.#options.kafka.assignment() === null) reasons.push('waiting for the consumer group to give partitions');
     else if (!this.#options.kafka.reachable()) reasons.push('Kafka does not answer');
-    if (this.#lanes === null && this.#sources !== null) reasons.push(this.#trouble ?? 'claiming partitions in ClickHouse');
+    if (this.#lanes === null && this.#started) reasons.push(this.#trouble ?? 'claiming partitions in ClickHouse');
     return reasons;
   }
 
@@ -227,7 +226,8 @@ class ClickhouseSink implements Sink {
     await store.prepare();
     this.#options.telemetry.dependency('clickhouse', true);
     const lanes: Lane[] = [];
-    for (const source of this.#sources ?? []) {
+    // A topic of the same name may be another one by now.
+    for (const source of await this.#options.kafka.sources()) {
       const table = tables.get(source.name)!;
       const partitions = assignment.filter(({ topic }) => topic === source.name).map(({ partition }) => partition);
       const claims = await store.claim(table, source, partitions);
@@ -471,11 +471,18 @@ class ClickhouseSink implements Sink {
     const asked = [...this.#lags.values()];
     void (async () => {
       for (const { place } of asked) {
+        // Taken before the question: rows may be stored while the answer is on its way.
+        const storedBefore = this.#lanes?.get(keyOf(place))?.storedTo ?? 0;
         const { low, high } = await this.#options.kafka.watermarks(place);
         const lane = this.#lanes?.get(keyOf(place));
         const known = this.#lags.get(keyOf(place))?.storedTo ?? low;
         this.#setLag(place, lane === undefined ? known : this.#committable(lane).offset, high);
-        if (lane !== undefined) this.#commit(lane);
+        if (lane === undefined) continue;
+        if (high < storedBefore) {
+          this.#wentWrong(new ForeignRowsError(`${place.topic}-${place.partition} ends at ${high}, before what is stored of it.`));
+          return;
+        }
+        this.#commit(lane);
       }
       this.#options.telemetry.dependency('kafka', true);
     })()

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafka from '@confluentinc/kafka-javascript';
-import type { TopicDescription } from '@confluentinc/kafka-javascript';
+import type { IAdminClient, TopicDescription } from '@confluentinc/kafka-javascript';
 import { FatalError, OutageError } from '../../errors.ts';
 import type { Log } from '../../ports.ts';
 import type { SinkLog, SourceTopic, TopicPartition } from '../../sink/ports.ts';
@@ -40,6 +40,7 @@ export interface SinkLogOptions {
 export function createSinkLog(options: SinkLogOptions): SinkLog {
   const { log, topics } = options;
   let consumer: ReturnType<typeof createConsumer> | undefined;
+  let admin: IAdminClient | undefined;
   let assigned: readonly TopicPartition[] | null = null;
   let failure: FatalError | undefined;
   let up = false;
@@ -105,9 +106,14 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
     for (const topic of topics) {
       if ((await countPartitions(client(), topic, requestTimeoutMs)) === 0) return undefined;
     }
-    const admin = kafka.AdminClient.createFrom(client());
+    // A client of its own: made from the consumer, it would wait for ever for answers that the consumer's queue swallows.
+    admin ??= kafka.AdminClient.create(
+      { 'bootstrap.servers': options.brokers, 'client.id': options.clientId, 'reconnect.backoff.max.ms': 1000, log_level: 3 },
+      { error: () => undefined },
+    );
+    const asked = admin;
     const descriptions = await call<TopicDescription[]>((done) =>
-      admin.describeTopics([...topics], { timeout: requestTimeoutMs }, done),
+      asked.describeTopics([...topics], { timeout: requestTimeoutMs }, done),
     );
     return topics.map((name) => {
       const id = descriptions.find((description) => description.name === name)?.topicId.base64str ?? '';
@@ -123,10 +129,9 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
         try {
           if (consumer === undefined) await open();
           up = true;
-          const found = await describe();
-          if (found !== undefined) {
+          if ((await describe()) !== undefined) {
             client().subscribe([...topics]);
-            return found;
+            return;
           }
           if (told !== 'topics') log.warn({ topics }, 'Waiting for the topics to be created');
           told = 'topics';
@@ -135,9 +140,18 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
           if (told !== 'kafka') log.warn({ error: String(error) }, 'Kafka does not answer: waiting');
           told = 'kafka';
         }
-        if (signal.aborted) return [];
+        if (signal.aborted) return;
         await sleep(retryDelayMs);
       }
+    },
+
+    async sources() {
+      const found = await describe().catch((error: unknown) => {
+        up = false;
+        throw new OutageError('kafka', 'Kafka does not describe the topics.', { cause: error });
+      });
+      if (found === undefined) throw new OutageError('kafka', `One of the topics ${topics.join(', ')} is missing.`);
+      return found;
     },
 
     async poll({ recordsMax, waitMs }) {
@@ -193,6 +207,7 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
 
     async stop() {
       stopping = true;
+      admin?.disconnect();
       if (consumer !== undefined) await disconnect(consumer);
     },
   };
