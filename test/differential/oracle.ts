@@ -44,7 +44,7 @@ export function judge(xsd: string, messages: readonly Buffer[], folder: string):
       if (complaint !== null && !reasons.has(complaint[1]!)) reasons.set(complaint[1]!, complaint[2]!);
       // xmllint goes on after a broken namespace rule; a message with one is not namespace-well-formed all the same. What a
       // namespace's name looks like is no such rule.
-      if (complaint !== null && /^namespace error/.test(complaint[2]!) && !/is not a valid URI/.test(complaint[2]!)) {
+      if (complaint !== null && /^namespace error/.test(complaint[2]!) && !/ : xmlns(:\S+)?: '/.test(complaint[2]!)) {
         illNamed.add(complaint[1]!);
       }
     }

@@ -27,6 +27,25 @@ import {
   textClass,
 } from './characters.ts';
 import {
+  EVENT_LENGTH,
+  EVENT_NODE,
+  EVENT_OFFSET,
+  EVENT_SLOT,
+  LEVEL_LOCAL,
+  LEVEL_NAME,
+  LEVEL_NAME_LENGTH,
+  LEVEL_NODE,
+  LEVEL_PLACE,
+  LEVEL_STATE,
+  LEVEL_TYPE,
+  MarkupRuns,
+  eventColumns,
+  levelColumns,
+  packBytes,
+  sameBytes,
+} from './markup-runs.ts';
+import type { MarkupRun, PackedBytes } from './markup-runs.ts';
+import {
   missingAtEnd,
   missingAttribute,
   nilled,
@@ -57,6 +76,14 @@ const depthMax = 64;
 /** Stricter than XML, so that checks for duplicates stay linear in the size of the message. */
 const attributesMax = 64;
 const bindingsMax = 128;
+
+/** Senders differ in declaration, prefix and version; a head is some 120 bytes. */
+const headsMax = 8;
+const headBytesMax = 1024;
+/** What one run of markup can note; ten times what a message has in life. */
+const eventsMax = 64;
+/** A strange message must not cost much more than a known one. */
+const recordsPerMessageMax = 128;
 
 const namespacePrefix = ascii('urn:iso:std:iso:20022:tech:xsd:');
 const xmlNamespace = ascii('http://www.w3.org/XML/1998/namespace');
@@ -112,6 +139,23 @@ interface OpenedDefinition {
   readonly opened: ReturnType<DefinitionSource['open']>;
 }
 
+/**
+ * All that comes before the content of a root Document: declaration, white space, start tag. The same bytes mean the same,
+ * so they are compared rather than read again. Offsets are from the message's start.
+ */
+interface MessageHead extends PackedBytes {
+  readonly opened: NonNullable<ReturnType<DefinitionSource['open']>>;
+  readonly definitionId: string;
+  readonly asciiOnly: boolean;
+  readonly nameStart: number;
+  readonly nameLength: number;
+  readonly localStart: number;
+  readonly ownUri: number;
+  readonly ownUriLength: number;
+  /** Five columns: prefix, its length, URI, its length, whether it is the own one. */
+  readonly bindings: Int32Array;
+}
+
 export interface ScannerOptions {
   /** True: go on after a broken rule and collect all. False: the first is enough. */
   readonly allFindings: boolean;
@@ -152,6 +196,7 @@ export class MessageScanner {
 
   #verdict: ScanVerdict = 'readable';
   #bytes: Uint8Array = new Uint8Array(0);
+  #view: DataView = new DataView(new ArrayBuffer(0));
   #end = 0;
   readonly #definitions: DefinitionSource;
   readonly #options: ScannerOptions;
@@ -167,6 +212,17 @@ export class MessageScanner {
   readonly #state = new Int32Array(depthMax + 2);
   readonly #type = new Int32Array(depthMax + 2);
   readonly #node = new Int32Array(depthMax + 2);
+  /** See `MarkupRuns`; -1 where the way here is not one that it knows. */
+  readonly #place = new Int32Array(depthMax + 2);
+
+  // What the markup since the last value did, while it is being remembered.
+  readonly #runsByTable = new WeakMap<SchemaTable, MarkupRuns>();
+  readonly #events = new Int32Array(eventsMax * eventColumns);
+  #eventCount = 0;
+  #usualAt = 0;
+  readonly #heads: MessageHead[] = [];
+  #start = 0;
+  #headKnown = false;
 
   // The start tag that was read last.
   #selfClosed = false;
@@ -217,7 +273,10 @@ export class MessageScanner {
 
   /** Scans the message in [start, end) of the bytes. Takes time linear in its size, whatever it holds. */
   scan(bytes: Uint8Array, start: number, end: number): ScanVerdict {
-    this.#bytes = bytes;
+    if (this.#bytes !== bytes) {
+      this.#bytes = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
     this.#end = end;
     this.#verdict = 'readable';
     this.#depth = this.#bindings = this.#scratchLength = this.#spanTop = 0;
@@ -248,10 +307,13 @@ export class MessageScanner {
   }
 
   #message(start: number): void {
-    let at = this.#prolog(start);
     const bytes = this.#bytes;
     const end = this.#end;
-    let rootSeen = false;
+    this.#start = start;
+    const head = this.#findHead(start);
+    this.#headKnown = head !== null;
+    let at = head === null ? this.#prolog(start) : this.#replayHead(head, start);
+    let rootSeen = head !== null;
     for (;;) {
       while (at < end && isXmlSpace(bytes[at]!)) at++;
       if (at >= end) break;
@@ -266,6 +328,76 @@ export class MessageScanner {
     }
     if (!rootSeen) this.#invalid('no root element', at);
     if (!this.#documentSeen && this.headerIds.length === 0) this.#invalid('no ISO 20022 Document in it', start);
+  }
+
+  #findHead(start: number): MessageHead | null {
+    for (const head of this.#heads) if (sameBytes(head, this.#view, start, this.#end)) return head;
+    return null;
+  }
+
+  /** What `#prolog`, `#startTag` and `#body` did when these bytes were first met. */
+  #replayHead(head: MessageHead, start: number): number {
+    const { opened } = head;
+    this.#depth = this.#bodyDepth = 1;
+    this.#nameStart[1] = start + head.nameStart;
+    this.#nameLength[1] = head.nameLength;
+    this.#localStart[1] = start + head.localStart;
+    this.#bindingMark[1] = 0;
+    const { bindings } = head;
+    this.#bindings = bindings.length / 5;
+    for (let i = 0, row = 0; row < bindings.length; i++, row += 5) {
+      this.#bindingPrefix[i] = start + bindings[row]!;
+      this.#bindingPrefixLength[i] = bindings[row + 1]!;
+      this.#bindingUri[i] = start + bindings[row + 2]!;
+      this.#bindingUriLength[i] = bindings[row + 3]!;
+      this.#bindingIsOwn[i] = bindings[row + 4]!;
+    }
+    this.#ownUri = start + head.ownUri;
+    this.#ownUriLength = head.ownUriLength;
+    this.#ownPrefix = start + head.nameStart;
+    this.#ownPrefixLength = head.localStart - head.nameStart;
+    this.#ownInForce = this.#documentSeen = this.validated = true;
+    this.#asciiOnly = head.asciiOnly;
+    this.#selfClosed = false;
+    this.#attributeCount = 0;
+    this.definitionId = head.definitionId;
+    this.plan = opened.plan;
+    this.#table = opened.table;
+    if (opened.plan !== null) this.#beginRow(0, opened.plan.widths[0]);
+    const at = this.#scanBody(start + head.length, opened.plan);
+    this.#ownUriLength = -1;
+    this.#ownInForce = false;
+    return at;
+  }
+
+  /** Called where the content of a Document begins that is the root, and of which nothing was wrong so far. */
+  #rememberHead(contentAt: number): void {
+    const start = this.#start;
+    const opened = this.#openDefinition?.opened ?? null;
+    if (opened === null) return;
+    const bindings = new Int32Array(this.#bindings * 5);
+    for (let i = 0, row = 0; row < bindings.length; i++, row += 5) {
+      if (this.#bindingUri[i]! < 0) return;
+      bindings[row] = this.#bindingPrefix[i]! - start;
+      bindings[row + 1] = this.#bindingPrefixLength[i]!;
+      bindings[row + 2] = this.#bindingUri[i]! - start;
+      bindings[row + 3] = this.#bindingUriLength[i]!;
+      bindings[row + 4] = this.#bindingIsOwn[i]!;
+    }
+    if (contentAt - start > headBytesMax) return;
+    if (this.#heads.length === headsMax) this.#heads.shift();
+    this.#heads.push({
+      ...packBytes(this.#bytes, start, contentAt),
+      opened,
+      definitionId: this.definitionId,
+      asciiOnly: this.#asciiOnly,
+      nameStart: this.#nameStart[1]! - start,
+      nameLength: this.#nameLength[1]!,
+      localStart: this.#localStart[1]! - start,
+      ownUri: this.#ownUri - start,
+      ownUriLength: this.#ownUriLength,
+      bindings,
+    });
   }
 
   /** One whole element from its start tag to its end tag, without tables unless it is a Document. */
@@ -386,11 +518,14 @@ export class MessageScanner {
   }
 
   /**
-   * The hot loop: walks the table over the content of the root element, whose start tag was read. An element that is what
-   * it nearly always is (own prefix, known name, no attributes or just its one) never leaves this function.
+   * The hot loop: walks the table over the content of the root element, whose start tag was read. It goes from value to
+   * value. The markup between two is looked for among the runs that are known here; where it is not known it is walked tag
+   * by tag and remembered. An element that is what it nearly always is (own prefix, known name, no attributes or just its
+   * one) never leaves this function.
    */
   #scanBody(start: number, plan: CapturePlan | null): number {
     const bytes = this.#bytes;
+    const view = this.#view;
     const end = this.#end;
     const table = this.#table!;
     const {
@@ -422,10 +557,9 @@ export class MessageScanner {
 
     let depth = this.#depth;
     let state = typeState[rootType]!;
-    let node = plan === null ? 0 : 1;
     let at = start;
     this.#type[depth] = rootType;
-    this.#node[depth] = node;
+    this.#node[depth] = plan === null ? 0 : 1;
     if (this.#attributeCount > 0 && !this.#attributesFit(rootType) && !this.#options.allFindings) {
       return this.#selfClosed ? this.#pop(at) : this.#walk(at, floor, WALK_BROKEN);
     }
@@ -433,179 +567,375 @@ export class MessageScanner {
       if (stateAccepts[state] === 0) this.#found(missingAtEnd(table, state), this.#nameStart[depth]! - 1);
       return this.#pop(at);
     }
+    if (depth === 1 && !this.#headKnown && this.#documentSeen && this.findings.length === 0) this.#rememberHead(at);
+    const runs = this.#runsOf(table);
+    // The place behind the value that was read last, or of the root's begin; -1 where it is not known.
+    let place = runs.root(bytes, ownPrefix, ownPrefixLength);
+    this.#place[depth] = place;
+    // What is being remembered, from where on; -1: nothing.
+    let recordAt = -1;
+    let recordPlace = 0;
+    let recordDepthMin = 0;
+    let recordsLeft = recordsPerMessageMax;
+    // The value element that is open.
+    let isOpen = false;
+    let isStuck = false;
+    let nameAt = 0;
+    let nameLength = 0;
 
     for (;;) {
-      // White space between elements; anything else is looked at more closely.
-      while (at < end && (bytes[at] === SPACE || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09)) at++;
-      const mark = at + 1 < end && bytes[at] === LESS ? bytes[at + 1]! : 0;
-
-      if (mark === SLASH) {
-        // The end tag of an element that holds elements.
-        if (stateAccepts[state] === 0) {
-          this.#depth = depth;
-          this.#found(missingAtEnd(table, state), this.#nameStart[depth]! - 1, at);
-          if (!this.#options.allFindings) return this.#walk(at, floor, WALK_BROKEN);
+      let edge = -1;
+      let child = 0;
+      let contentAt = 0;
+      let nextPlace = -1;
+      if (place >= 0 && this.#ownInForce) {
+        const run = runs.find(place, view, at, end);
+        if (run !== null && floor + run.depth < depthMax) {
+          depth = floor + run.depth;
+          this.#applyRun(run, plan, at, floor);
+          edge = run.edge;
+          if (edge < 0) {
+            this.#depth = floor + 1;
+            return this.#pop(at + run.length);
+          }
+          child = run.node;
+          nameAt = at + run.nameOffset;
+          nameLength = run.nameLength;
+          contentAt = at + run.length;
+          nextPlace = run.place;
+        } else if (recordsLeft > 0) {
+          recordsLeft--;
+          recordAt = at;
+          recordPlace = place;
+          recordDepthMin = depth;
+          this.#eventCount = 0;
         }
-        const from = this.#nameStart[depth]!;
-        const length = this.#nameLength[depth]!;
-        let i = 0;
-        while (i < length && bytes[at + 2 + i] === bytes[from + i]) i++;
-        if (i === length && at + 2 + i < end && bytes[at + 2 + i] === GREATER && this.#bindings === this.#bindingMark[depth]) {
-          at += 3 + i;
-          depth--;
-        } else {
-          this.#depth = depth;
-          at = this.#endTag(at);
-          depth = this.#depth;
-        }
-        if (depth === floor) {
-          this.#depth = depth;
-          return at;
-        }
-        state = this.#state[depth]!;
-        node = this.#node[depth]!;
-        continue;
       }
 
-      if (mark !== 0 && mark !== BANG && mark !== QUESTION && this.#ownInForce && depth < depthMax) {
-        let nameAt = at + 1;
-        let i = 0;
-        while (i < ownPrefixLength && bytes[nameAt + i] === bytes[ownPrefix + i]) i++;
-        if (i === ownPrefixLength) {
-          nameAt += i;
-          let hash = 0;
-          let nameEnd = nameAt;
-          while (nameEnd < end && (nameClass[bytes[nameEnd]!]! & NAME_START) !== 0) nameEnd++;
-          hash = nameEnd - nameAt;
-          for (let j = nameAt; j < nameEnd; j++) hash = Math.imul(hash ^ bytes[j]!, hashMultiplier);
-          const name = nameSlots[hash >>> hashShift]!;
-          if (name >= 0) {
-            const from = nameStart[name]!;
-            const length = nameEnd - nameAt;
-            let same = nameStart[name + 1]! - from === length;
-            for (let j = 0; same && j < length; j++) same = nameBytes[from + j] === bytes[nameAt + j];
-            const edge = stateBase[state]! + name;
-            if (same && edgeState[edge] === state && nameEnd < end) {
-              const type = edgeType[edge]!;
-              const child = node === 0 ? 0 : captureNext[node * nameCount + name]!;
-              let contentAt = -1;
-              let attributeAt = -1;
-              let attributeEnd = -1;
-              if (bytes[nameEnd] === GREATER) {
-                if (typeAttribute[type] === typeAttribute[type + 1]) contentAt = nameEnd + 1;
-              } else if (bytes[nameEnd] === SPACE && typeAttribute[type]! + 1 === typeAttribute[type + 1]) {
-                // The one attribute that its type has, as everybody writes it: ` Ccy="EUR">`.
-                const attribute = typeAttribute[type]!;
-                const own = table.attributeName[attribute]!;
-                const ownStart = nameStart[own]!;
-                const ownLength = nameStart[own + 1]! - ownStart;
-                let j = 0;
-                while (j < ownLength && bytes[nameEnd + 1 + j] === nameBytes[ownStart + j]) j++;
-                const equals = nameEnd + 1 + j;
-                if (j === ownLength && bytes[equals] === EQUALS && bytes[equals + 1] === QUOTE) {
-                  attributeAt = equals + 2;
-                  let quote = attributeAt;
-                  while (quote < end && textClass[bytes[quote]!] === TEXT_PLAIN && bytes[quote]! > 0x20 && bytes[quote] !== QUOTE) {
-                    quote++;
-                  }
-                  attributeEnd = quote;
-                  if (
-                    quote + 1 < end &&
-                    bytes[quote] === QUOTE &&
-                    bytes[quote + 1] === GREATER &&
-                    brokenRule(table, table.attributeSimple[attribute]!, bytes, attributeAt, quote, quote - attributeAt) === 0
-                  ) {
-                    contentAt = quote + 2;
-                  }
-                }
-              }
+      if (edge < 0) {
+        // Tag by tag to the next value. First the end tag of the value that was read last.
+        if (isOpen) {
+          let i = 0;
+          while (i < nameLength && bytes[at + 2 + i] === bytes[nameAt + i]) i++;
+          if (i === nameLength && at + 2 + i < end && bytes[at + 2 + i] === GREATER) at += 3 + i;
+          else {
+            recordAt = -1;
+            this.#depth = depth + 1;
+            this.#nameStart[depth + 1] = nameAt;
+            this.#nameLength[depth + 1] = nameLength;
+            this.#bindingMark[depth + 1] = this.#bindings;
+            at = this.#endTag(at);
+          }
+          isOpen = false;
+        }
+        let node = this.#node[depth]!;
+        for (;;) {
+          // White space between elements; anything else is looked at more closely.
+          while (at < end && (bytes[at] === SPACE || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09)) at++;
+          const mark = !isStuck && at + 1 < end && bytes[at] === LESS ? bytes[at + 1]! : 0;
 
-              if (contentAt >= 0) {
-                const simple = typeSimple[type]!;
-                if (simple < 0) {
-                  // An element that holds elements.
-                  this.#state[depth] = edgeNext[edge]!;
-                  depth++;
-                  this.#nameStart[depth] = at + 1;
-                  this.#nameLength[depth] = nameEnd - at - 1;
-                  this.#localStart[depth] = nameAt;
-                  this.#bindingMark[depth] = this.#bindings;
-                  this.#type[depth] = type;
-                  this.#node[depth] = child;
-                  state = typeState[type]!;
-                  if (child !== 0) {
-                    if (plan!.begins[child] === 1) this.#beginScope(plan!, child);
-                    if (captureSlot[child]! >= 0) this.#note(plan!.scope[child]!, captureSlot[child]!, at, 0);
-                  }
-                  node = child;
-                  at = contentAt;
-                  continue;
-                }
+          if (mark === SLASH) {
+            // The end tag of an element that holds elements.
+            if (stateAccepts[state] === 0) {
+              recordAt = -1;
+              this.#depth = depth;
+              this.#found(missingAtEnd(table, state), this.#nameStart[depth]! - 1, at);
+              if (!this.#options.allFindings) return this.#walk(at, floor, WALK_BROKEN);
+            }
+            const from = this.#nameStart[depth]!;
+            const length = this.#nameLength[depth]!;
+            let i = 0;
+            while (i < length && bytes[at + 2 + i] === bytes[from + i]) i++;
+            if (i === length && at + 2 + i < end && bytes[at + 2 + i] === GREATER) {
+              at += 3 + i;
+              this.#depth = depth;
+              this.#pop(at);
+            } else {
+              recordAt = -1;
+              this.#depth = depth;
+              at = this.#endTag(at);
+            }
+            depth = this.#depth;
+            if (depth === floor) {
+              if (recordAt >= 0) this.#record(runs, recordPlace, recordAt, at, recordDepthMin - floor, floor, -1, 0, 0, 0, -1);
+              return at;
+            }
+            if (depth < recordDepthMin) recordDepthMin = depth;
+            state = this.#state[depth]!;
+            node = this.#node[depth]!;
+            continue;
+          }
 
-                const row = simple * facetColumns;
-                const kind = simpleFacets[row + FACET_KIND]!;
-                const automaton = simpleFacets[row + FACET_AUTOMATON]!;
-                let valueEnd = contentAt;
-                let good: boolean;
-                if (kind === 0 && automaton >= 0) {
-                  const machine = automaton * automatonColumns;
-                  const classes = automata[machine + AUTOMATON_CLASSES]!;
-                  const moves = automata[machine + AUTOMATON_MOVES]!;
-                  let move = automata[machine + AUTOMATON_WIDTH]!;
-                  while (valueEnd < end && textClass[bytes[valueEnd]!] === TEXT_PLAIN && move !== 0) {
-                    move = automatonMoves[moves + move + automatonClasses[classes + bytes[valueEnd]!]!]!;
-                    valueEnd++;
+          if (mark !== 0 && mark !== BANG && mark !== QUESTION && this.#ownInForce && depth < depthMax) {
+            let localAt = at + 1;
+            let i = 0;
+            while (i < ownPrefixLength && bytes[localAt + i] === bytes[ownPrefix + i]) i++;
+            localAt += i;
+            if (i === ownPrefixLength) {
+              let nameEnd = localAt;
+              while (nameEnd < end && (nameClass[bytes[nameEnd]!]! & NAME_START) !== 0) nameEnd++;
+              const length = nameEnd - localAt;
+              let hash = length;
+              for (let j = localAt; j < nameEnd; j++) hash = Math.imul(hash ^ bytes[j]!, hashMultiplier);
+              const name = nameSlots[hash >>> hashShift]!;
+              if (name >= 0) {
+                const from = nameStart[name]!;
+                let same = nameStart[name + 1]! - from === length;
+                for (let j = 0; same && j < length; j++) same = nameBytes[from + j] === bytes[localAt + j];
+                const next = stateBase[state]! + name;
+                if (same && edgeState[next] === state && nameEnd < end) {
+                  const type = edgeType[next]!;
+                  child = node === 0 ? 0 : captureNext[node * nameCount + name]!;
+                  const attribute = typeAttribute[type]!;
+                  const hasAttribute = attribute !== typeAttribute[type + 1];
+                  contentAt = -1;
+                  if (bytes[nameEnd] === GREATER) contentAt = hasAttribute ? -1 : nameEnd + 1;
+                  else if (hasAttribute && bytes[nameEnd] === SPACE && attribute + 1 === typeAttribute[type + 1]) {
+                    contentAt = this.#usualAttribute(table, attribute, nameEnd + 1);
                   }
-                  const length = valueEnd - contentAt;
-                  good =
-                    move !== 0 &&
-                    automatonMoves[moves + move] === 1 &&
-                    length >= simpleFacets[row + FACET_LENGTH_MIN]! &&
-                    (simpleFacets[row + FACET_LENGTH_MAX]! < 0 || length <= simpleFacets[row + FACET_LENGTH_MAX]!);
-                } else {
-                  while (valueEnd < end && textClass[bytes[valueEnd]!] === TEXT_PLAIN) valueEnd++;
-                  if (kind === 0) {
-                    const length = valueEnd - contentAt;
-                    good =
-                      length >= simpleFacets[row + FACET_LENGTH_MIN]! &&
-                      (simpleFacets[row + FACET_LENGTH_MAX]! < 0 || length <= simpleFacets[row + FACET_LENGTH_MAX]!);
-                  } else good = brokenRule(table, simple, bytes, contentAt, valueEnd, valueEnd - contentAt) === 0;
-                }
-                if (good && valueEnd + 1 < end && bytes[valueEnd] === LESS && bytes[valueEnd + 1] === SLASH) {
-                  const length = nameEnd - at - 1;
-                  let j = 0;
-                  while (j < length && bytes[valueEnd + 2 + j] === bytes[at + 1 + j]) j++;
-                  const close = valueEnd + 2 + j;
-                  if (j === length && close < end && bytes[close] === GREATER) {
-                    if (child !== 0 && captureSlot[child]! >= 0) {
-                      const scope = plan!.scope[child]!;
-                      this.#note(scope, captureSlot[child]!, contentAt, valueEnd - contentAt);
-                      if (plan!.attributeSlot[child]! >= 0) {
-                        this.#note(scope, plan!.attributeSlot[child]!, attributeAt, attributeEnd - attributeAt);
+                  if (contentAt >= 0) {
+                    nameAt = at + 1;
+                    nameLength = nameEnd - nameAt;
+                    if (typeSimple[type]! >= 0) {
+                      edge = next;
+                      if (hasAttribute && child !== 0 && plan!.attributeSlot[child]! >= 0) {
+                        const valueAt = this.#usualAt;
+                        const valueLength = contentAt - 2 - valueAt;
+                        this.#note(plan!.scope[child]!, plan!.attributeSlot[child]!, valueAt, valueLength);
+                        if (recordAt >= 0) this.#recordEvent(child, plan!.attributeSlot[child]!, valueAt - recordAt, valueLength);
+                      }
+                      break;
+                    }
+                    // An element that holds elements.
+                    this.#state[depth] = edgeNext[next]!;
+                    const from = this.#place[depth]!;
+                    depth++;
+                    this.#place[depth] = from < 0 ? -1 : runs.place(from, next);
+                    this.#nameStart[depth] = nameAt;
+                    this.#nameLength[depth] = nameLength;
+                    this.#localStart[depth] = localAt;
+                    this.#bindingMark[depth] = this.#bindings;
+                    this.#type[depth] = type;
+                    this.#node[depth] = child;
+                    state = typeState[type]!;
+                    if (child !== 0) {
+                      const slot = captureSlot[child]!;
+                      if (plan!.begins[child] === 1) {
+                        this.#beginScope(plan!, child);
+                        if (recordAt >= 0) this.#recordEvent(child, -1, 0, 0);
+                      }
+                      if (slot >= 0) {
+                        this.#note(plan!.scope[child]!, slot, at, 0);
+                        if (recordAt >= 0) this.#recordEvent(child, slot, at - recordAt, 0);
                       }
                     }
-                    state = edgeNext[edge]!;
-                    at = close + 1;
+                    node = child;
+                    at = contentAt;
                     continue;
                   }
                 }
               }
             }
           }
+
+          // All that is out of the ordinary, broken rules included.
+          isStuck = false;
+          recordAt = -1;
+          this.#depth = depth;
+          this.#state[depth] = state;
+          const before = this.findings.length;
+          at = this.#unusual(at, plan);
+          if (!this.#options.allFindings && this.findings.length > before) return this.#walkOn(at, floor);
+          depth = this.#depth;
+          state = this.#state[depth]!;
+          node = this.#node[depth]!;
         }
+
+        const from = this.#place[depth]!;
+        nextPlace = from < 0 ? -1 : runs.place(from, edge);
+        if (recordAt >= 0 && nextPlace >= 0 && this.#eventCount <= eventsMax) {
+          this.#record(runs, recordPlace, recordAt, contentAt, recordDepthMin - floor, floor, edge, child, nameAt, nameLength, nextPlace, depth);
+        }
+        recordAt = -1;
       }
 
-      // All that is out of the ordinary, broken rules included.
-      this.#depth = depth;
-      this.#state[depth] = state;
-      this.#node[depth] = node;
-      const before = this.findings.length;
-      at = this.#unusual(at, plan);
-      if (!this.#options.allFindings && this.findings.length > before) return this.#walkOn(at, floor);
-      depth = this.#depth;
-      state = this.#state[depth]!;
-      node = this.#node[depth]!;
+      // The value.
+      const simple = typeSimple[edgeType[edge]!]!;
+      const row = simple * facetColumns;
+      const kind = simpleFacets[row + FACET_KIND]!;
+      const automaton = simpleFacets[row + FACET_AUTOMATON]!;
+      let valueStart = contentAt;
+      let valueEnd = contentAt;
+      let valueLength: number;
+      let isGood: boolean;
+      if (kind === 0 && automaton >= 0) {
+        const machine = automaton * automatonColumns;
+        const classes = automata[machine + AUTOMATON_CLASSES]!;
+        const moves = automata[machine + AUTOMATON_MOVES]!;
+        let move = automata[machine + AUTOMATON_WIDTH]!;
+        while (valueEnd < end && bytes[valueEnd] !== LESS && move !== 0) {
+          move = automatonMoves[moves + move + automatonClasses[classes + bytes[valueEnd]!]!]!;
+          valueEnd++;
+        }
+        valueLength = valueEnd - valueStart;
+        // A pattern of which any character is a part would let through what XML does not.
+        isGood =
+          move !== 0 &&
+          automatonMoves[moves + move] === 1 &&
+          automatonClasses[classes] === 1 &&
+          valueLength >= simpleFacets[row + FACET_LENGTH_MIN]! &&
+          (simpleFacets[row + FACET_LENGTH_MAX]! < 0 || valueLength <= simpleFacets[row + FACET_LENGTH_MAX]!);
+      } else {
+        while (valueEnd < end && textClass[bytes[valueEnd]!] === TEXT_PLAIN) valueEnd++;
+        valueLength = valueEnd - valueStart;
+        let characters = valueLength;
+        while (valueEnd < end && textClass[bytes[valueEnd]!] === TEXT_BEYOND_ASCII) {
+          // Names are not all ASCII.
+          valueEnd = this.#character(valueEnd);
+          characters++;
+          const from = valueEnd;
+          while (valueEnd < end && textClass[bytes[valueEnd]!] === TEXT_PLAIN) valueEnd++;
+          characters += valueEnd - from;
+          valueLength = valueEnd - valueStart;
+        }
+        if (kind === 0) {
+          isGood =
+            characters >= simpleFacets[row + FACET_LENGTH_MIN]! &&
+            (simpleFacets[row + FACET_LENGTH_MAX]! < 0 || characters <= simpleFacets[row + FACET_LENGTH_MAX]!);
+        } else isGood = brokenRule(table, simple, bytes, valueStart, valueEnd, characters) === 0;
+      }
+      if (!isGood || valueEnd + 1 >= end || bytes[valueEnd] !== LESS || bytes[valueEnd + 1] !== SLASH) {
+        // References, CDATA, comments, or a broken rule.
+        valueEnd = this.#readValue(contentAt);
+        valueStart = this.#value;
+        valueLength = this.#valueLength;
+        const from = this.spanStart(valueStart);
+        isGood =
+          bytes[valueEnd + 1] === SLASH &&
+          brokenRule(table, simple, this.spanBytes(valueStart), from, from + valueLength, this.#valueCharacters) === 0;
+      }
+      if (isGood) {
+        if (child !== 0 && captureSlot[child]! >= 0) this.#note(plan!.scope[child]!, captureSlot[child]!, valueStart, valueLength);
+        state = edgeNext[edge]!;
+        place = nextPlace;
+        at = valueEnd;
+        isOpen = true;
+      } else {
+        state = edgeState[edge]!;
+        place = -1;
+        at = nameAt - 1;
+        isOpen = false;
+        isStuck = true;
+      }
     }
+  }
+
+  #applyRun(run: MarkupRun, plan: CapturePlan | null, at: number, floor: number): void {
+    const levels = run.levels;
+    let depth = floor + run.depthMin;
+    if (levels.length > 0) this.#state[depth] = levels[LEVEL_STATE]!;
+    for (let row = levelColumns; row < levels.length; row += levelColumns) {
+      depth++;
+      this.#state[depth] = levels[row + LEVEL_STATE]!;
+      this.#type[depth] = levels[row + LEVEL_TYPE]!;
+      this.#node[depth] = levels[row + LEVEL_NODE]!;
+      this.#place[depth] = levels[row + LEVEL_PLACE]!;
+      this.#nameStart[depth] = at + levels[row + LEVEL_NAME]!;
+      this.#nameLength[depth] = levels[row + LEVEL_NAME_LENGTH]!;
+      this.#localStart[depth] = at + levels[row + LEVEL_LOCAL]!;
+      this.#bindingMark[depth] = this.#bindings;
+    }
+    const events = run.events;
+    for (let row = 0; row < events.length; row += eventColumns) {
+      const node = events[row + EVENT_NODE]!;
+      const slot = events[row + EVENT_SLOT]!;
+      if (slot < 0) this.#beginScope(plan!, node);
+      else this.#note(plan!.scope[node]!, slot, at + events[row + EVENT_OFFSET]!, events[row + EVENT_LENGTH]!);
+    }
+  }
+
+  #recordEvent(node: number, slot: number, offset: number, length: number): void {
+    const count = this.#eventCount++;
+    if (count >= eventsMax) return;
+    const row = count * eventColumns;
+    this.#events[row + EVENT_NODE] = node;
+    this.#events[row + EVENT_SLOT] = slot;
+    this.#events[row + EVENT_OFFSET] = offset;
+    this.#events[row + EVENT_LENGTH] = length;
+  }
+
+  /** Remembers what the bytes [start, stop) did, from `place` on. `edge` -1: the root ended. */
+  #record(
+    runs: MarkupRuns,
+    from: number,
+    start: number,
+    stop: number,
+    depthMin: number,
+    floor: number,
+    edge: number,
+    node: number,
+    nameAt: number,
+    nameLength: number,
+    place: number,
+    depth = floor,
+  ): void {
+    const first = floor + depthMin;
+    const levels = new Int32Array(depth > first ? (depth - first + 1) * levelColumns : 0);
+    for (let level = first, row = 0; row < levels.length; level++, row += levelColumns) {
+      levels[row + LEVEL_STATE] = this.#state[level]!;
+      levels[row + LEVEL_TYPE] = this.#type[level]!;
+      levels[row + LEVEL_NODE] = this.#node[level]!;
+      levels[row + LEVEL_PLACE] = this.#place[level]!;
+      levels[row + LEVEL_NAME] = this.#nameStart[level]! - start;
+      levels[row + LEVEL_NAME_LENGTH] = this.#nameLength[level]!;
+      levels[row + LEVEL_LOCAL] = this.#localStart[level]! - start;
+    }
+    runs.add(from, {
+      ...packBytes(this.#bytes, start, stop),
+      depthMin,
+      depth: depth - floor,
+      levels,
+      events: this.#events.slice(0, Math.min(this.#eventCount, eventsMax) * eventColumns),
+      edge,
+      node,
+      nameOffset: nameAt - start,
+      nameLength,
+      place,
+    });
+  }
+
+  #runsOf(table: SchemaTable): MarkupRuns {
+    let runs = this.#runsByTable.get(table);
+    if (runs === undefined) {
+      runs = new MarkupRuns(table.edgeState.length);
+      this.#runsByTable.set(table, runs);
+    }
+    runs.tidy();
+    return runs;
+  }
+
+  /**
+   * The one attribute that its type has, as everybody writes it: `Ccy="EUR">`. Gives where the content begins, -1 where it
+   * is written in another way or breaks a rule.
+   */
+  #usualAttribute(table: SchemaTable, attribute: number, start: number): number {
+    const bytes = this.#bytes;
+    const end = this.#end;
+    const { nameStart, nameBytes } = table;
+    const name = table.attributeName[attribute]!;
+    const from = nameStart[name]!;
+    const length = nameStart[name + 1]! - from;
+    let i = 0;
+    while (i < length && bytes[start + i] === nameBytes[from + i]) i++;
+    const equals = start + i;
+    if (i < length || bytes[equals] !== EQUALS || bytes[equals + 1] !== QUOTE) return -1;
+    const valueAt = equals + 2;
+    let quote = valueAt;
+    while (quote < end && textClass[bytes[quote]!] === TEXT_PLAIN && bytes[quote]! > SPACE && bytes[quote] !== QUOTE) quote++;
+    if (quote + 1 >= end || bytes[quote] !== QUOTE || bytes[quote + 1] !== GREATER) return -1;
+    if (brokenRule(table, table.attributeSimple[attribute]!, bytes, valueAt, quote, quote - valueAt) !== 0) return -1;
+    this.#usualAt = valueAt;
+    return quote + 2;
   }
 
   #walkOn(at: number, floor: number): number {
@@ -668,6 +998,7 @@ export class MessageScanner {
     const child = parentNode === 0 ? 0 : plan!.next[parentNode * table.nameCount + name]!;
     this.#type[depth] = type;
     this.#node[depth] = child;
+    this.#place[depth] = -1;
     const selfClosed = this.#selfClosed;
     const needsAttributes = this.#attributeCount > 0 || table.typeAttribute[type] !== table.typeAttribute[type + 1];
     if (needsAttributes && !this.#attributesFit(type) && !this.#options.allFindings) return selfClosed ? this.#pop(start) : start;
