@@ -105,6 +105,21 @@ test('SIGTERM while a partition waits for a schema ends in time, and nothing is 
   expect((await bench.only(behind)).status).toBe('ACSC');
 });
 
+test('a second worker joins while a partition waits for a schema, and the first is killed: nothing is lost', async () => {
+  const unknown = await newSchema();
+  registry.set({ status: 503, body: '{}' });
+  const waiting = await sendBy(unknown);
+  const second = await bench.startWorker();
+  const spread = await Promise.all(participants.map(({ id }) => bench.send(message(transaction({ debtorAgent: { bic: id } })))));
+  const elsewhere = spread.filter(({ partition }) => partition !== waiting.partition);
+  registry.set('pass');
+  await second.ready();
+  await worker.kill();
+  worker = second;
+  expect((await bench.only(waiting)).status).toBe('ACSC');
+  for (const sent of [...elsewhere, ...spread]) expect((await bench.only(sent)).status).toBe('ACSC');
+});
+
 test('everything that was told is what the contract says', async () => {
   await bench.atRest();
   expect(compare({ ...bench, participants, positions: bench.positions() })).toEqual([]);

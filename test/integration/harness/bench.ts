@@ -140,7 +140,7 @@ export class Bench {
 
   async applyParticipants(participants: readonly ParticipantEntry[], ...options: string[]): Promise<void> {
     const file = this.folder('participants.json');
-    writeFileSync(file, JSON.stringify(participants.map((entry) => ({ name: `Bank ${entry.id}`, ...entry }))));
+    writeFileSync(file, JSON.stringify(participants.map((entry) => (typeof entry === 'object' ? { name: `Bank ${entry.id}`, ...entry } : entry))));
     await this.command('participants', 'apply', file, ...options);
   }
 

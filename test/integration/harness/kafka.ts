@@ -84,8 +84,8 @@ export class UpstreamProducer {
     return placed;
   }
 
-  begin(): void {
-    this.#producer.beginTransaction(() => undefined);
+  async begin(): Promise<void> {
+    await call((done) => this.#producer.beginTransaction(done as never));
   }
 
   async commit(): Promise<void> {
