@@ -137,7 +137,8 @@ function program(image: string, command: string, directory: string, label: strin
 async function startOwnPart(
   name: string, port: number, start: (directory: string, label: string) => Promise<Part>,
 ): Promise<OwnPart> {
-  const directory = mkdtempSync(join(tmpdir(), `settlefleet-${name}-`));
+  // Beside the stack's own data, so that it goes away with the stack when a test is killed before it can tidy up.
+  const directory = mkdtempSync(join(process.env['STACK_DIRECTORY'] || tmpdir(), `settlefleet-${name}-`));
   const label = `settlefleet.part=${name}-${process.pid}-${port}`;
   let running: Part | undefined = await start(directory, label);
 

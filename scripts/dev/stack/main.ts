@@ -58,7 +58,7 @@ async function bringUp(name: string, state: StackState): Promise<Addresses> {
   const parts = process.env['STACK_ENGINE'] === 'containers'
     ? await bringUpContainers(name, state, targetsDirectory)
     : await bringUpProcesses(name, state, targetsFile);
-  const addresses: Addresses = { ...parts, PROMETHEUS_TARGETS_FILE: targetsFile };
+  const addresses: Addresses = { ...parts, PROMETHEUS_TARGETS_FILE: targetsFile, STACK_DIRECTORY: directory };
 
   writeFileSync(join(directory, 'env'), Object.entries(addresses).map(([key, value]) => `${key}=${quoted(value)}\n`).join(''));
   say(`stack: up in ${seconds(startedAtMs)}, logs in .dev/log/${name}`);
