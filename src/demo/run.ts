@@ -32,22 +32,28 @@ import { Submission, exampleOutcome, xmlFiles } from './submission.ts';
 import { Tally } from './tally.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const dataDirectory = join(root, '.data', 'demo');
 const examples = join(root, 'examples');
 const samples = join(root, '..', 'shared', 'iso20022', 'samples');
 
-const generatedCount = 5000;
+const generatedDefault = 5000;
 const generatedPerSecond = 500;
 /** After the last event: a killed worker's partitions wait for its session and its Kafka transaction to time out. */
 const answersWaitMs = 90_000;
 const clickhouseWaitMs = 60_000;
 const progressMs = 2000;
 
-/** Gives the exit code. `--keep`: everything stays up until Ctrl-C, for a look around. */
+interface DemoOptions {
+  /** Everything stays up at the end until Ctrl-C, for a look around. */
+  readonly keep: boolean;
+  /** How many events are generated. */
+  readonly events: number;
+}
+
+/** Gives the exit code. */
 export async function runDemo(args: readonly string[]): Promise<number> {
-  const keep = args.includes('--keep');
-  if (args.some((arg) => arg !== '--keep')) {
-    process.stderr.write('usage: ./dev demo [--keep]\n');
+  const options = parseOptions(args);
+  if (options === null) {
+    process.stderr.write('usage: ./dev demo [--keep] [--events N]\n');
     return 2;
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -58,7 +64,7 @@ export async function runDemo(args: readonly string[]): Promise<number> {
   }
   process.once('exit', killChildren);
   try {
-    return await demo(keep);
+    return await demo(options);
   } catch (error) {
     killChildren();
     process.stderr.write(`${error instanceof Error ? (error instanceof CommandError ? error.message : error.stack) : String(error)}\n`);
@@ -66,10 +72,41 @@ export async function runDemo(args: readonly string[]): Promise<number> {
   }
 }
 
-async function demo(keep: boolean): Promise<number> {
+function parseOptions(args: readonly string[]): DemoOptions | null {
+  const rest = [...args];
+  let keep = false;
+  let events = generatedDefault;
+  while (rest.length > 0) {
+    const arg = rest.shift();
+    if (arg === '--keep') keep = true;
+    else if (arg === '--events' && /^[1-9]\d{2,6}$/.test(rest[0] ?? '')) events = Number(rest.shift());
+    else return null;
+  }
+  return { keep, events };
+}
+
+/** Empty. Always the same place, unless another demo of this checkout is at work there. */
+async function makeDataDirectory(): Promise<string> {
+  const usual = join(root, '.data', 'demo');
+  const holder = Number(await readFile(join(usual, 'pid'), 'utf8').catch(() => ''));
+  const directory = holder > 0 && isAlive(holder) ? `${usual}-${process.pid}` : usual;
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, 'pid'), String(process.pid));
+  return directory;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+async function demo({ keep, events: generatedCount }: DemoOptions): Promise<number> {
   const startedAt = performance.now();
-  await rm(dataDirectory, { recursive: true, force: true });
-  await mkdir(dataDirectory, { recursive: true });
+  const dataDirectory = await makeDataDirectory();
   const given = loadConfig();
   // A folder of our own, so that the rows can still be asked when everything else is gone.
   const clickhouseUrl = given.clickhouseUrl.startsWith('chdb:') ? `chdb:${join(dataDirectory, 'clickhouse')}` : given.clickhouseUrl;
@@ -152,7 +189,7 @@ async function demo(keep: boolean): Promise<number> {
     for (const event of events) {
       pending.push(submission.generated(event));
       if (++sent % 50 === 0) await sleep(Math.max(0, (sent / generatedPerSecond) * 1000 - (performance.now() - sendingSince)));
-      if (sent === generatedCount / 2) {
+      if (sent === Math.floor(generatedCount / 2)) {
         killedAt = Date.now();
         await first.kill();
         running.delete(first);
@@ -183,7 +220,7 @@ async function demo(keep: boolean): Promise<number> {
     const report = reckon({ submission, tally, rows, ends, killedAt });
     showReport(report, say);
     say(`\nTook ${((performance.now() - startedAt) / 1000).toFixed(0)} s. Where to look next:`);
-    whereToLook(config).forEach((line) => say(`  ${line}`));
+    whereToLook(config, relative(root, dataDirectory)).forEach((line) => say(`  ${line}`));
     return report.facts.every((fact) => fact.holds) ? 0 : 1;
   } finally {
     clearInterval(progress);
@@ -338,11 +375,11 @@ async function untilRowsAgree(tally: Tally, environment: Readonly<Record<string,
   }
 }
 
-function whereToLook(config: Config): string[] {
-  const clickhouse = config.clickhouseUrl.startsWith('chdb:') ? `CLICKHOUSE_URL=chdb:${relative(process.cwd(), config.clickhouseUrl.slice(5)) || '.'} ` : '';
+function whereToLook(config: Config, directory: string): string[] {
+  const clickhouse = config.clickhouseUrl.startsWith('chdb:') ? `CLICKHOUSE_URL=chdb:${relative(root, config.clickhouseUrl.slice(5))} ` : '';
   return [
     `rows        ${clickhouse}./dev cli sql "SELECT status, reason_code, count() FROM results GROUP BY ALL ORDER BY 3 DESC"`,
-    'logs        .data/demo/worker-1.log (killed), worker-2.log, worker-3.log, sink.log',
+    `logs        ${directory}/worker-1.log (killed), worker-2.log, worker-3.log, sink.log`,
     'dashboard   grafana/dashboards/settlefleet.json; ./dev demo --keep leaves everything running to look at',
     'messages    examples/messages, examples/participants.json',
     'what holds  docs/guarantees.md, and how it is made: src/README.md',
