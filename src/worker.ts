@@ -88,6 +88,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     transactionTimeoutMs,
     log,
     onAborted: () => telemetry.aborted(),
+    onPacked: (seconds) => telemetry.stage('consume', seconds),
     onReachable: (reachable) => telemetry.dependency('kafka', reachable),
   });
   const fleet: Fleet = new Fleet({

@@ -29,7 +29,7 @@ const layers: readonly { readonly name: string; readonly path: RegExp; readonly 
   { name: 'sink', path: /^src\/sink\//, may: ['domain', 'codec', 'errors', 'ports', 'adapters', 'config'] },
   { name: 'config', path: /^src\/config\.ts$/, may: ['errors'] },
   { name: 'worker', path: /^src\/(worker|sink)\.ts$/, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'stages', 'pipeline', 'fleet', 'sink'] },
-  { name: 'cli', path: /^src\/cli\//, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'sink', 'worker'] },
+  { name: 'cli', path: /^src\/cli\//, may: ['domain', 'codec', 'tables', 'errors', 'ports', 'config', 'adapters', 'sink', 'worker'] },
   { name: 'demo', path: /^src\/demo\//, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'cli'] },
   { name: 'main', path: /^src\/main\.ts$/, may: ['cli'] },
   { name: 'workers', path: /^workers\//, may: ['domain', 'codec'] },

@@ -34,6 +34,8 @@ export interface FleetLogOptions {
   readonly log: Log;
   readonly onAborted: () => void;
   readonly onReachable: (reachable: boolean) => void;
+  /** How long it took to take over what the client gave; the wait for it not counted. */
+  readonly onPacked?: (seconds: number) => void;
   readonly timing?: Timing;
   readonly clients?: KafkaClients;
 }
@@ -253,6 +255,8 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
         return [];
       }
       throwFailure();
+      if (messages.length === 0) return [];
+      const packing = timing.monotonic();
       const batches: RecordBatch[] = [];
       for (const batch of packMessages(messages)) {
         const flow = assigned.get(batch.partition);
@@ -261,6 +265,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
         if (position !== undefined) position.next = batch.offsets[batch.count - 1]! + 1;
         batches.push(batch);
       }
+      options.onPacked?.((timing.monotonic() - packing) / 1000);
       return batches;
     },
 
