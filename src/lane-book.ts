@@ -21,11 +21,13 @@ export interface Standing {
   /** Next offsets; null where the partition was never read. */
   readonly inbound: number | null;
   readonly routed: number | null;
+  /** Of the last Kafka transaction that moved the partition. */
+  readonly commit: number;
   readonly results: number;
   readonly chain: string;
 }
 
-export const freshStanding: Standing = { inbound: null, routed: null, results: 0, chain: chainStart };
+export const freshStanding: Standing = { inbound: null, routed: null, commit: 0, results: 0, chain: chainStart };
 
 interface Owed {
   readonly credits: Map<string, { participant: string; currency: string; units: bigint }>;
@@ -40,7 +42,10 @@ export class LaneBook {
   readonly #owed = new Map<number, Owed>();
   #inbound: number;
   #routed: number;
+  #commit: number;
   #results: number;
+  /** Of the results since the last checkpoint. */
+  #first: string | null = null;
   #chain: Hash;
   readonly #committed = new Map<string, number>();
 
@@ -57,6 +62,7 @@ export class LaneBook {
     this.#worker = options.worker;
     this.#inbound = options.standing.inbound ?? 0;
     this.#routed = options.standing.routed ?? 0;
+    this.#commit = options.standing.commit;
     this.#results = options.standing.results;
     if (options.standing.inbound !== null) this.#committed.set(options.topics.inbound, options.standing.inbound);
     if (options.standing.routed !== null) this.#committed.set(options.topics.routed, options.standing.routed);
@@ -83,8 +89,9 @@ export class LaneBook {
     else this.#routed = Math.max(this.#routed, offset);
   }
 
-  /** Results that were just written, keys and values back to back. */
-  extendChain(bytes: Uint8Array, results: number): void {
+  /** Results that were just written, keys and values back to back; `first`: see `Checkpoint`. */
+  extendChain(bytes: Uint8Array, results: number, first: string): void {
+    this.#first ??= first;
     this.#chain.update(bytes);
     this.#results += results;
   }
@@ -103,21 +110,25 @@ export class LaneBook {
 
   /** Writes everything that is owed, the changed positions and the checkpoint; gives the offsets to commit with them. */
   seal(records: RecordSlab): readonly TopicOffset[] {
+    this.#commit++;
     for (const [destination, owed] of this.#owed) this.#sendOwed(records, destination, owed);
     this.#owed.clear();
     for (const position of this.ledger.takeChanged()) {
-      records.append(this.#topics.positions, this.partition, positionKey(position), encodePosition(position));
+      records.append(this.#topics.positions, this.partition, positionKey(position), encodePosition(position, this.#commit));
     }
     const chain = this.#chain.digest('hex');
     this.#chain = createHash('sha256').update(chain);
     const checkpoint = encodeCheckpoint({
+      commit: this.#commit,
       inbound: this.#inbound,
       routed: this.#routed,
       sequence: this.ledger.sequence,
       results: this.#results,
+      first: this.#first,
       chain,
       worker: this.#worker,
     });
+    this.#first = null;
     records.append(this.#topics.checkpoints, this.partition, String(this.partition), checkpoint);
     return [
       { topic: this.#topics.inbound, partition: this.partition, offset: this.#inbound },
@@ -135,7 +146,7 @@ export class LaneBook {
         this.#topics.routed,
         destination,
         null,
-        encodeRouted({ from: this.partition, credits, transfers }),
+        encodeRouted({ from: this.partition, commit: this.#commit, credits, transfers }),
       );
       credits = [];
     } while (sent < owed.transfers.length);

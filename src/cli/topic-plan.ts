@@ -38,6 +38,7 @@ export function planTopics(config: Pick<Config, 'topicPrefix' | 'maxEventBytes' 
     'segment.ms': String(hourMs),
   };
   const windowDays = Math.ceil((config.dedupeWindowSeconds * secondMs) / dayMs);
+  const resultsDays = Math.max(7, windowDays + 1);
 
   return [
     { name: names.inbound, partitions, settings: { ...kept(7), 'max.message.bytes': String(inboundBytesMax) } },
@@ -45,7 +46,7 @@ export function planTopics(config: Pick<Config, 'topicPrefix' | 'maxEventBytes' 
     {
       name: names.results,
       partitions,
-      settings: { ...kept(Math.max(7, windowDays + 1)), 'max.message.bytes': String(inboundBytesMax) },
+      settings: { ...kept(resultsDays), 'max.message.bytes': String(inboundBytesMax) },
     },
     // The original bytes, its headers, and whatever another compression makes of them.
     { name: names.deadLetter, partitions, settings: { ...kept(30), 'max.message.bytes': String(requestBytesMax) } },
@@ -53,7 +54,9 @@ export function planTopics(config: Pick<Config, 'topicPrefix' | 'maxEventBytes' 
     { name: names.positions, partitions, settings: compacted },
     // Credits under way are money: they are kept for as long as a fleet may conceivably stand still.
     { name: names.routed, partitions, settings: { ...kept(90), 'max.message.bytes': String(requestBytesMax) } },
-    { name: names.checkpoints, partitions, settings: compacted },
+    // Compacted, so that the newest is there however long a partition rests; but none is taken while its results may be
+    // there, or their chain could not be followed any more (settlefleet verify).
+    { name: names.checkpoints, partitions, settings: { ...compacted, 'min.compaction.lag.ms': String(resultsDays * dayMs) } },
     { name: redrivenTopic(config.topicPrefix), partitions: 1, settings: compacted },
   ];
 }

@@ -1,5 +1,6 @@
 /**
- * A position in the changelog: key `<participant>|<currency>`, value JSON with the position as a decimal string.
+ * A position in the changelog: key `<participant>|<currency>`, value JSON with the position as a decimal string, and which
+ * commit of the partition wrote it (see `checkpoint.ts`), so that a reader can tell the positions at one commit from later ones.
  *
  * Source: contract section 1.
  */
@@ -10,8 +11,14 @@ export function positionKey(position: Pick<Position, 'participant' | 'currency'>
   return `${position.participant}|${position.currency}`;
 }
 
-export function encodePosition(position: Position): string {
-  return `{"position":"${formatAmount(position.units)}"}`;
+export function encodePosition(position: Position, commit: number): string {
+  return `{"position":"${formatAmount(position.units)}","commit":${commit}}`;
+}
+
+/** Which commit wrote it; null when it does not say. */
+export function positionCommit(value: Uint8Array): number | null {
+  const { commit } = JSON.parse(Buffer.from(value).toString('utf8')) as { commit?: unknown };
+  return Number.isSafeInteger(commit) ? (commit as number) : null;
 }
 
 /** Throws when it is not one. */

@@ -19,11 +19,13 @@ export interface CreditLeg {
 export interface Routed {
   /** The lane that sends. */
   readonly from: number;
+  /** The sender's commit that holds this record (see `checkpoint.ts`). */
+  readonly commit: number;
   readonly credits: readonly CreditLeg[];
   readonly transfers: readonly Transfer[];
 }
 
-const version = 1;
+const version = 2;
 
 /** A bigint as Avro long: an amount of decimal(18,5) fits 64 bits. A sum of amounts may not, so legs are texts. */
 const longType = avro.types.LongType.__with({
@@ -47,6 +49,7 @@ const routedType = avro.Type.forSchema(
     namespace: 'settlefleet.internal.v1',
     fields: [
       { name: 'from', type: 'int' },
+      { name: 'commit', type: 'double' },
       {
         name: 'credits',
         type: {
@@ -110,7 +113,7 @@ export function encodeRouted(routed: Routed): Buffer {
     reason: formalRefusal?.reason ?? null,
   }));
   const credits = routed.credits.map((leg) => ({ ...leg, units: leg.units.toString() }));
-  const body = routedType.toBuffer({ from: routed.from, credits, transfers });
+  const body = routedType.toBuffer({ from: routed.from, commit: routed.commit, credits, transfers });
   return Buffer.concat([Buffer.of(version), body]);
 }
 
@@ -121,11 +124,13 @@ export function decodeRouted(bytes: Uint8Array): Routed {
   }
   const flat = routedType.fromBuffer(Buffer.from(bytes.subarray(1))) as {
     from: number;
+    commit: number;
     credits: { participant: string; currency: string; units: string }[];
     transfers: FlatTransfer[];
   };
   return {
     from: flat.from,
+    commit: flat.commit,
     credits: flat.credits.map((leg) => ({ ...leg, units: BigInt(leg.units) })),
     transfers: flat.transfers.map((one) => ({
       event: {

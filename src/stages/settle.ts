@@ -32,6 +32,7 @@ export function createSettleStage(ports: {
     const settledAt = ports.clock();
     const resultsStart = epoch.records.byteLength;
     let results = 0;
+    let first = '';
 
     const answer = (event: EventHeader, transfer: Transfer | null, decision: Decision, key: Uint8Array | string | null): void => {
       const result = { ...resultOf(event, transfer, decision), settledAt };
@@ -39,7 +40,7 @@ export function createSettleStage(ports: {
         encodePaymentResult(result, ports.resultSchemaId, bytes, start),
       );
       epoch.countResult(decision.status, decision.reasonCode, event.createdAt);
-      results++;
+      if (results++ === 0) first = `${result.inboundPartition}:${result.inboundOffset}:${result.transactionIndex}`;
     };
 
     for (const step of steps) {
@@ -61,7 +62,7 @@ export function createSettleStage(ports: {
           break;
       }
     }
-    if (results > 0) book.extendChain(epoch.records.slice(resultsStart), results);
+    if (results > 0) book.extendChain(epoch.records.slice(resultsStart), results, first);
 
     for (const step of steps) {
       if (step.kind === 'deadLetter') letter(step, work, epoch, settledAt);

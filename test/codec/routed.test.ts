@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decodeCheckpoint, encodeCheckpoint, chainStart } from '../../src/codec/checkpoint.ts';
-import { decodePosition, encodePosition, positionKey } from '../../src/codec/position-record.ts';
+import { decodePosition, encodePosition, positionCommit, positionKey } from '../../src/codec/position-record.ts';
 import { packRecords, keyBytes, valueBytes } from '../../src/codec/record-batch.ts';
 import { RecordSlab } from '../../src/codec/record-slab.ts';
 import { decodeRouted, encodeRouted } from '../../src/codec/routed.ts';
@@ -9,6 +9,7 @@ import { amountMax } from '../../src/domain/amount.ts';
 
 const routed: Routed = {
   from: 3,
+  commit: 2 ** 40,
   credits: [
     { participant: 'COBADEFFXXX', currency: 'EUR', units: 1n },
     // More than 64 bits hold: the sum of many large amounts.
@@ -39,8 +40,8 @@ describe('a routed record', () => {
 
   it('of an unknown version is not read as another', () => {
     const bytes = encodeRouted(routed);
-    bytes[0] = 2;
-    expect(() => decodeRouted(bytes)).toThrow(/version 2/);
+    bytes[0] = 3;
+    expect(() => decodeRouted(bytes)).toThrow(/version 3/);
   });
 });
 
@@ -48,14 +49,15 @@ describe('a position in the changelog', () => {
   it('is keyed by participant and currency and holds a decimal string', () => {
     const position = { participant: 'COBADEFFXXX', currency: 'EUR', units: -12_345_000n };
     expect(positionKey(position)).toBe('COBADEFFXXX|EUR');
-    expect(JSON.parse(encodePosition(position))).toEqual({ position: '-123.45' });
-    expect(decodePosition(Buffer.from(positionKey(position)), Buffer.from(encodePosition(position)))).toEqual(position);
+    expect(JSON.parse(encodePosition(position, 7))).toEqual({ position: '-123.45', commit: 7 });
+    expect(decodePosition(Buffer.from(positionKey(position)), Buffer.from(encodePosition(position, 7)))).toEqual(position);
+    expect([positionCommit(Buffer.from(encodePosition(position, 7))), positionCommit(Buffer.from('{"position":"1.00"}'))]).toEqual([7, null]);
   });
 });
 
 describe('a checkpoint', () => {
   it('says what was written, and refuses what is not one', () => {
-    const checkpoint = { inbound: 5, routed: 0, sequence: 2, results: 9, chain: chainStart, worker: 'w' };
+    const checkpoint = { commit: 4, inbound: 5, routed: 0, sequence: 2, results: 9, first: '3:17:-1', chain: chainStart, worker: 'w' };
     expect(decodeCheckpoint(Buffer.from(encodeCheckpoint(checkpoint)))).toEqual(checkpoint);
     expect(() => decodeCheckpoint(Buffer.from('{"inbound":1}'))).toThrow();
   });

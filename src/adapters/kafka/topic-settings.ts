@@ -17,7 +17,7 @@ const timeoutMs = 10_000;
 const responseBytesMax = 16 << 20;
 
 /** Where an operator may be more generous than the fleet needs. */
-const floors = new Set(['retention.ms', 'max.message.bytes']);
+const floors = new Set(['retention.ms', 'max.message.bytes', 'min.compaction.lag.ms']);
 
 /**
  * Sets what differs from `wanted`; gives `name=value (was value)` for each change. Other settings stay as they are, and
