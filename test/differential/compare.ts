@@ -95,6 +95,7 @@ function stricterByDesign(text: string, ours: string, libxml2: OracleVerdict): s
 
 const stricter: readonly (readonly [string, (text: string, ours: string) => boolean])[] = [
   ['a NUL byte behind the root element', (text, ours) => text.includes('\0') && ours.includes('outside of the root')],
+  ['other bytes behind the root element of what is declared as US-ASCII', (text, ours) => /US-ASCII/.test(text) && ours.includes('outside of the root')],
   ['version "1."', (text, ours) => /version\s*=\s*["']1\.["']/.test(text) && ours.includes('XML declaration')],
   ['an encoding other than UTF-8', (_, ours) => ours.includes('encoding other than UTF-8')],
   ['a document type declaration', (_, ours) => ours.startsWith('XML_FORBIDDEN: a document type')],
