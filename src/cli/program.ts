@@ -97,9 +97,18 @@ function failureExitCode(error: unknown): number {
     process.stderr.write(`${oneLine(error.message)}\n`);
     return 1;
   }
+  if (isKafkaError(error)) {
+    process.stderr.write(`Kafka: ${oneLine(error.message)}\n`);
+    return 1;
+  }
   // Not one of ours: whoever looks for the cause needs the stack.
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return 1;
+}
+
+/** What the Kafka client throws carries librdkafka's number and where it arose. */
+function isKafkaError(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'origin' in error;
 }
 
 function oneLine(text: string): string {

@@ -16,13 +16,18 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** With these variables beside those of the test. */
-export async function run(args: readonly string[], variables: Readonly<Record<string, string>> = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [entry, ...args], {
+/** A command that runs, with these variables beside those of the test. */
+export function start(args: readonly string[], variables: Readonly<Record<string, string>> = {}) {
+  return spawn(process.execPath, [entry, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...variables },
     timeout: 90_000,
   });
+}
+
+/** The same, to its end. */
+export async function run(args: readonly string[], variables: Readonly<Record<string, string>> = {}): Promise<Ended> {
+  const child = start(args, variables);
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()));

@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { settlementPartition } from '../../src/domain/partition.ts';
-import { workplace } from './command.ts';
+import { start, workplace } from './command.ts';
 import type { Workplace } from './command.ts';
 import { publish, readTopic } from './topic.ts';
 
@@ -137,6 +138,18 @@ describe('dlq redrive', () => {
     expect(values).toEqual(Array.from({ length: 40 }, (_, i) => i));
     // The one who was fenced says so; the other may have done all of it.
     expect(both.filter(({ code }) => code === 0).length).toBeGreaterThanOrEqual(1);
+  });
+
+  it('sends each letter once when it is killed in the middle and run again', async () => {
+    const place = await placeWithLetters('dlq-kill', Array.from({ length: 30 }, (_, i) => ({ code: 'XML_INVALID', key: `K${i}`, value: bytes(`${i}`) })));
+    const child = start(['dlq', 'redrive', '--all', '--yes', '--rate', '20'], { TOPIC_PREFIX: place.prefix });
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    await once(child, 'close');
+    const { stdout } = await place.settlefleet('dlq', 'redrive', '--all', '--yes');
+    expect(stdout).toMatch(/letters redriven, \d+ left because redriven before/);
+    const values = (await inbound(place)).map(({ value }) => Number(value)).sort((a, b) => a - b);
+    expect(values).toEqual(Array.from({ length: 30 }, (_, i) => i));
   });
 
   it('keeps to its rate', async () => {

@@ -30,6 +30,12 @@ describe('topics apply', () => {
     expect(stderr.trim().split('\n')).toHaveLength(1);
   });
 
+  it('says in one line when Kafka cannot make a topic as it is asked to', async () => {
+    const { code, stderr } = await workplace('replicas').settlefleet('topics', 'apply', '--replication-factor', '99');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^Kafka does not create topic .+\n$/);
+  });
+
   it('sets what differs, and leaves a longer retention as it is', async () => {
     const { brokers, prefix, settlefleet } = workplace('settings');
     await settlefleet('topics', 'apply', '--partitions', '1');

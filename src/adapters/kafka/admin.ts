@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafka from '@confluentinc/kafka-javascript';
 import type { IAdminClient } from '@confluentinc/kafka-javascript';
-import { OutageError } from '../../errors.ts';
+import { CommandError, OutageError } from '../../errors.ts';
 import { asError, call } from './client.ts';
 
 const requestTimeoutMs = 5000;
@@ -106,7 +106,7 @@ function topicAdmin(client: IAdminClient): TopicAdmin {
         );
       } catch (error) {
         if (asError(error).code === topicAlreadyExists) return 'existed';
-        throw error;
+        throw new CommandError(`Kafka does not create topic ${plan.name}: ${asError(error).message}.`, { cause: error });
       }
       // The controller knows the topic at once, the broker's metadata a moment later.
       const deadline = performance.now() + 30_000;
