@@ -23,6 +23,7 @@ import type {
   SinkLog,
   SinkTable,
   SinkTelemetry,
+  SourceTopic,
   TopicPartition,
 } from './ports.ts';
 import { createResultReader } from './result-batch.ts';
@@ -114,6 +115,7 @@ class ClickhouseSink implements Sink {
   /** The assignment that we work for; compared by identity. */
   #assignment: readonly TopicPartition[] | null = null;
   #lanes: Map<string, Lane> | null = null;
+  #claimedSources: readonly SourceTopic[] = [];
   /** Counts the times that we started anew: what an earlier time began is not listened to. */
   #generation = 0;
   #claiming = false;
@@ -227,7 +229,8 @@ class ClickhouseSink implements Sink {
     this.#options.telemetry.dependency('clickhouse', true);
     const lanes: Lane[] = [];
     // A topic of the same name may be another one by now.
-    for (const source of await this.#options.kafka.sources()) {
+    this.#claimedSources = await this.#options.kafka.sources();
+    for (const source of this.#claimedSources) {
       const table = tables.get(source.name)!;
       const partitions = assignment.filter(({ topic }) => topic === source.name).map(({ partition }) => partition);
       const claims = await store.claim(table, source, partitions);
@@ -342,15 +345,26 @@ class ClickhouseSink implements Sink {
     const now = this.#options.clock();
     const ageMs = Math.max(blockAgeMs, this.#lanes.size * insertSpacingMs);
     const crowded = this.#buffered > bufferedBytesMax;
+    let sameTopics: Promise<void> | undefined;
     for (const lane of this.#lanes.values()) {
       if (this.#inserts.size >= insertsMax) return;
       if (lane.rows === 0 || lane.inserting) continue;
       const full = lane.rows >= blockRowsMax || lane.text.byteLength >= blockBytesMax;
-      if (all || crowded || full || now - lane.openedAt >= ageMs) this.#beginInsert(lane);
+      if (all || crowded || full || now - lane.openedAt >= ageMs) this.#beginInsert(lane, (sameTopics ??= this.#checkTopics()));
     }
   }
 
-  #beginInsert(lane: Lane): void {
+  /**
+   * Asked after a block was read and before it is inserted: a topic that still is the one that was claimed was it all the
+   * time, so the block holds its records, and not those of another one of the same name.
+   */
+  async #checkTopics(): Promise<void> {
+    const sources = await this.#options.kafka.sources();
+    if (sameSources(sources, this.#claimedSources)) return;
+    throw new ForeignRowsError('A topic was created anew while the sink read it.');
+  }
+
+  #beginInsert(lane: Lane, sameTopics: Promise<void>): void {
     const generation = this.#generation;
     const block: RowBlock = {
       table: lane.table,
@@ -363,8 +377,8 @@ class ClickhouseSink implements Sink {
     };
     lane.rows = 0;
     lane.inserting = true;
-    const insert = this.#options.store
-      .insert(block, lane.claim)
+    const insert = sameTopics
+      .then(() => this.#options.store.insert(block, lane.claim))
       .then((outcome) => {
         if (outcome === 'stored') this.#options.telemetry.rows(block.table, block.rows);
         if (generation !== this.#generation) return;
@@ -492,6 +506,10 @@ class ClickhouseSink implements Sink {
         this.#lagAt = this.#options.clock() + lagIntervalMs;
       });
   }
+}
+
+function sameSources(some: readonly SourceTopic[], others: readonly SourceTopic[]): boolean {
+  return some.every(({ name, id }) => others.some((other) => other.name === name && other.id === id));
 }
 
 function keyOf({ topic, partition }: TopicPartition): string {

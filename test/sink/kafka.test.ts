@@ -37,6 +37,28 @@ async function expectSame(): Promise<void> {
   expect(parseRows((await sql(world, url(), [resultsQuery, '--format', 'JSONEachRow'])).stdout)).toEqual(expected);
 }
 
+describe('the sink, when its topics are created anew under the same names', () => {
+  it('mixes nothing: it waits and says so, at the start and while it runs, until the tables are empty', { timeout: 180_000 }, async () => {
+    const first = await startSink(world, url());
+    try {
+      await world.writeResults(0, 500);
+      await expectSame();
+      await world.recreateTopics();
+      await world.writeResults(0, 900);
+      const says = async (sink: typeof first): Promise<boolean> => (await sink.readyz()).text.includes('holds rows of the topic');
+      await until('the running sink says so', () => says(first), 60_000);
+      await first.end('SIGTERM');
+      const second = await startSink(world, url());
+      await until('a new sink says so', () => says(second), 30_000);
+      expect((await sql(world, url(), ['SELECT count(), max(result_offset) < 600 FROM results'])).stdout).toBe('500\t1\n');
+      expect(await second.end('SIGTERM')).toBe(0);
+    } finally {
+      await first.end('SIGKILL');
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
 describe('the sink, when Kafka is away', () => {
   it('waits at the start and in the middle, says so, and goes on by itself', { timeout: 180_000 }, async () => {
     await world.writeResults(0, 100);

@@ -3,6 +3,7 @@
  * comparison, the topic and the table, as plain rows.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import kafka from '@confluentinc/kafka-javascript';
 import { connectTopicAdmin } from '../../src/adapters/kafka/admin.ts';
 import { call, connect, createProducer, disconnect, clientHeaders } from '../../src/adapters/kafka/client.ts';
 import type { Producer } from '../../src/adapters/kafka/client.ts';
@@ -16,6 +17,7 @@ import { topicNames } from '../../src/domain/topics.ts';
 import type { TopicNames } from '../../src/domain/topics.ts';
 import type { Log } from '../../src/ports.ts';
 import { stackEnvironment } from '../stack.ts';
+import { until } from '../until.ts';
 
 export const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -35,6 +37,8 @@ export interface SinkWorld {
   /** The rows that the table must hold, from the topic itself. */
   expectedResults(): Promise<readonly Row[]>;
   expectedDeadLetters(): Promise<readonly Row[]>;
+  /** Deletes the topics and creates them anew under the same names. */
+  recreateTopics(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -55,8 +59,10 @@ export async function createWorld(options: { partitions: number; brokers?: strin
   const admin = await connectTopicAdmin({ brokers, clientId: 'test', waitMs: 20_000, onWait: () => {} });
   const wanted = new Set([topics.results, topics.deadLetter]);
   const plans = planTopics({ topicPrefix: prefix, maxEventBytes: 1 << 20, dedupeWindowSeconds: 86_400 }, partitions);
-  for (const plan of plans) if (wanted.has(plan.name)) await admin.create(plan, -1);
-  admin.close();
+  const createTopics = async (): Promise<void> => {
+    for (const plan of plans) if (wanted.has(plan.name)) await admin.create(plan, -1);
+  };
+  await createTopics();
   const schemaId = await resultSchemaId({ url: stack.schemaRegistryUrl, prefix, log: quiet });
   const producer = createProducer(brokers, 'test', { 'transactional.id': `test-${prefix}`, 'queue.buffering.max.messages': 200_000 });
   await connect(producer, 10_000);
@@ -137,7 +143,16 @@ export async function createWorld(options: { partitions: number; brokers?: strin
       return rows;
     },
 
+    async recreateTopics() {
+      const client = kafka.AdminClient.create({ 'bootstrap.servers': brokers, log_level: 3 });
+      for (const topic of wanted) await call((done) => client.deleteTopic(topic, 10_000, done));
+      await until('the topics are gone', async () => (await admin.describe([...wanted])).size === 0, 20_000);
+      await createTopics();
+      client.disconnect();
+    },
+
     async close() {
+      admin.close();
       await disconnect(producer);
       await reader.close();
     },

@@ -16,7 +16,6 @@ import {
   call,
   connect,
   consume,
-  countPartitions,
   createConsumer,
   disconnect,
   kafkaErrorCodes,
@@ -103,9 +102,6 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
 
   /** The topics' identifiers; undefined while one of them is missing. */
   const describe = async (): Promise<readonly SourceTopic[] | undefined> => {
-    for (const topic of topics) {
-      if ((await countPartitions(client(), topic, requestTimeoutMs)) === 0) return undefined;
-    }
     // A client of its own: made from the consumer, it would wait for ever for answers that the consumer's queue swallows.
     admin ??= kafka.AdminClient.create(
       { 'bootstrap.servers': options.brokers, 'client.id': options.clientId, 'reconnect.backoff.max.ms': 1000, log_level: 3 },
@@ -115,11 +111,14 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
     const descriptions = await call<TopicDescription[]>((done) =>
       asked.describeTopics([...topics], { timeout: requestTimeoutMs }, done),
     );
-    return topics.map((name) => {
-      const id = descriptions.find((description) => description.name === name)?.topicId.base64str ?? '';
-      // An old broker answers with the identifier zero.
-      return { name, id: /^A*=*$/.test(id) ? '' : id };
-    });
+    const found: SourceTopic[] = [];
+    for (const name of topics) {
+      const description = descriptions.find((candidate) => candidate.name === name);
+      if (description === undefined || description.error?.code === kafkaErrorCodes.unknownTopicOrPartition) return undefined;
+      if (description.error !== undefined && description.error.code !== 0) throw asError(description.error);
+      found.push({ name, id: identifierOf(description.topicId) });
+    }
+    return found;
   };
 
   return {
@@ -211,6 +210,12 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
       if (consumer !== undefined) await disconnect(consumer);
     },
   };
+}
+
+/** In hexadecimal; '' for the identifier zero, which an old broker gives. (The text form has two names in the package.) */
+function identifierOf(id: TopicDescription['topicId']): string {
+  const whole = (BigInt.asUintN(64, id.mostSignificantBits) << 64n) | BigInt.asUintN(64, id.leastSignificantBits);
+  return whole === 0n ? '' : whole.toString(16).padStart(32, '0');
 }
 
 function keyOf({ topic, partition }: TopicPartition): string {
