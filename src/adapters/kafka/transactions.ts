@@ -16,8 +16,11 @@
  *     3. we begin transaction 2 and produce half of it
  *     4. the first frame arrives: the coordinator commits half of transaction 2
  *
- * So after any hiccup of the way to the coordinator the producer is replaced before the next transaction begins: the
- * raised epoch makes the coordinator refuse what comes late.
+ * Offsets are as bad: a TxnOffsetCommit of transaction 1 that arrives in transaction 2, behind its own, takes the committed
+ * offsets back and leaves the rest.
+ *
+ * So after any hiccup of the way to a coordinator the producer is replaced before the next transaction begins: the raised
+ * epoch makes the coordinators refuse what comes late.
  */
 import { FatalError } from '../../errors.ts';
 import type { CommitOutcome, KafkaTransaction, Log, Timing, TopicOffset } from '../../ports.ts';
@@ -69,7 +72,8 @@ export interface GroupMember {
 export function createTransactions(options: TransactionsOptions): Transactions {
   const { log, timing } = options;
   let producer: Producer | undefined;
-  let suspect = false;
+  /** Producers that may have left a frame behind on its way. */
+  const suspects = new WeakSet<Producer>();
   let stopping = false;
 
   const open = async (): Promise<Producer> => {
@@ -87,7 +91,9 @@ export function createTransactions(options: TransactionsOptions): Transactions {
     });
     candidate.on('event.log', (event: unknown) => {
       const { fac, message } = event as { fac?: string; message?: string };
-      if ((fac === 'REQTMOUT' || fac === 'FAIL') && (message ?? '').includes('TxnCoordinator')) suspect = true;
+      // Any connection that worked: offsets go to the group's coordinator, and come late as an EndTxn does. One that never
+      // came up held no frame; it says so again with each new producer, for as long as a broker is down.
+      if (fac === 'REQTMOUT' || (fac === 'FAIL' && / in state UP\b/.test(message ?? ''))) suspects.add(candidate);
     });
     try {
       await connect(candidate, connectTimeoutMs);
@@ -110,7 +116,6 @@ export function createTransactions(options: TransactionsOptions): Transactions {
       if (stopping) throw new FatalError('Stopped while waiting for the transaction coordinator.');
       try {
         producer = await open();
-        suspect = false;
         options.onReachable(true);
         return producer;
       } catch (thrown) {
@@ -174,11 +179,11 @@ export function createTransactions(options: TransactionsOptions): Transactions {
 
   const commit = async (transaction: KafkaTransaction, owner: GroupMember): Promise<CommitOutcome> => {
     for (;;) {
-      const current = producer === undefined || suspect ? await renew() : producer;
+      const current = producer === undefined || suspects.has(producer) ? await renew() : producer;
       const begunAt = timing.monotonic();
       try {
         const committed = await attempt(current, transaction, owner);
-        if (timing.monotonic() - begunAt > suspectCommitMs) suspect = true;
+        if (timing.monotonic() - begunAt > suspectCommitMs) suspects.add(current);
         options.onReachable(true);
         return committed ? 'committed' : 'fenced';
       } catch (thrown) {
