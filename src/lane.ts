@@ -113,7 +113,7 @@ export class Lane {
       const decoded = await this.#untilClosed(decoding);
       // Closed meanwhile: what was not begun is left to the next owner.
       if (decoded === null || (this.#state as LaneState) !== 'running') return;
-      await this.#ports.pipeline.settle(decoded, this.#book!, this.#ports.epoch, this.signal);
+      await this.#untilAbandoned(this.#ports.pipeline.settle(decoded, this.#book!, this.#ports.epoch, this.signal));
     } catch (error) {
       if (!this.signal.aborted) this.#ports.onFailure(error);
     } finally {
@@ -131,6 +131,20 @@ export class Lane {
     return new Promise((resolve, reject) => {
       this.#giveUpDecoding = () => resolve(null);
       decoding.then(resolve, reject);
+    });
+  }
+
+  /**
+   * Rejects as soon as the lane is abandoned. A window that is being rebuilt waits for the commit under way, and a commit
+   * that was fenced waits for all lanes to give up: without this they would wait for each other.
+   */
+  #untilAbandoned(settling: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => reject(this.signal.reason as Error);
+      if (this.signal.aborted) giveUp();
+      this.signal.addEventListener('abort', giveUp, { once: true });
+      const done = (): void => this.signal.removeEventListener('abort', giveUp);
+      settling.then(resolve, reject).then(done, done);
     });
   }
 

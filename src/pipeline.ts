@@ -46,6 +46,8 @@ export function createPipeline(stages: {
       const work = stages.routeStage(decoded);
       const claiming = monotonic();
       await stages.dedupeStage(work, signal);
+      // Abandoned meanwhile: the epoch that is being filled now is no longer this lane's.
+      signal.throwIfAborted();
       const settling = monotonic();
       stages.settleStage(work, book, epoch());
       const settled = monotonic();

@@ -138,6 +138,7 @@ export async function rebuildWindow(options: {
       log.info({ partition, restored, offset: batch.offsets[batch.count - 1] }, 'Rebuilding the window of claims');
     }
   });
+  options.signal.throwIfAborted();
   whole &&= await window.complete();
   if (whole) log.info({ partition, restored, milliseconds: options.clock() - begun }, 'The window of claims is whole again');
   return whole;
