@@ -206,8 +206,8 @@ export class Fleet {
     const { fleetLog, reader, topics, worker, log, timing } = this.#options;
     const { partition } = lane;
     const begun = timing.monotonic();
+    let committed = await fleetLog.committed(partition);
     try {
-      const committed = await fleetLog.committed(partition);
       const { ledger, standing } = await restoreLane({ partition, committed, reader, topics, log });
       if (lane.state !== 'restoring') return;
       lane.open(new LaneBook({ partition, ledger, standing, topics, worker }));
@@ -218,7 +218,13 @@ export class Fleet {
       );
     } catch (error) {
       if (!(error instanceof TornStateError)) throw error;
-      if (lane.state === 'restoring') lane.halt(error.message);
+      // A process that was stopped for long may have read the offsets before, and the checkpoint after its partitions went
+      // on under another owner. Nothing is torn then; it will hear of it soon.
+      const before = committed;
+      committed = await fleetLog.committed(partition);
+      if (lane.state !== 'restoring') return;
+      if (committed.inbound !== before.inbound || committed.routed !== before.routed) return this.#restore(lane);
+      lane.halt(error.message);
       log.error({ partition }, `The lane halts. ${error.message}`);
     }
   }
