@@ -204,7 +204,7 @@ function checkPartition(truth: Truth, partition: number, results: readonly Resul
       count++;
       const result = decodedOf.get(stored.offset)!;
       const place = result.inboundOffset * 1000 + result.transactionIndex;
-      if (place <= (lastOf.get(result.inboundPartition) ?? -1)) say(`${where}: the result of ${result.inboundPartition}:${result.inboundOffset}:${result.transactionIndex} is out of order.`);
+      if (place <= (lastOf.get(result.inboundPartition) ?? -2)) say(`${where}: the result of ${result.inboundPartition}:${result.inboundOffset}:${result.transactionIndex} is out of order.`);
       lastOf.set(result.inboundPartition, place);
       if (result.inboundPartition === partition && (result.inboundOffset >= checkpoint.inbound || result.inboundOffset < inboundNext)) {
         say(`${where}: the result of inbound offset ${result.inboundOffset} is not between the checkpoints ${inboundNext} and ${checkpoint.inbound}.`);

@@ -229,6 +229,13 @@ export class SimConsumer extends SimClient {
               joined: (memberId, generation, partitions) => {
                 this.process.after(this.latency(), () => this.#joined(memberId, generation, partitions));
               },
+              refused: (memberId) => {
+                this.process.after(this.latency(), () => {
+                  if (this.closed || this.#joinState !== 'joining') return;
+                  this.#memberId = memberId;
+                  this.#join();
+                });
+              },
             }),
       done: (error, value) => {
         if (error !== null) {
@@ -519,13 +526,13 @@ class SimProducer extends SimClient {
     if (this.world.now - this.#toldAt < 30_000) return;
     this.#toldAt = this.world.now;
     if (((this.#settings['log_level'] as number | undefined) ?? 3) < 6) return;
-    this.emit('event.log', { severity: 6, fac: 'FAIL', message: '[thrd:TxnCoordinator]: TxnCoordinator: Disconnected' });
+    this.emit('event.log', { severity: 6, fac: 'FAIL', message: '[thrd:TxnCoordinator]: TxnCoordinator: Disconnected (after 4711ms in state UP)' });
   };
 
   /** Of the group's coordinator, which is another connection. */
   readonly #groupHiccup = (): void => {
     if (((this.#settings['log_level'] as number | undefined) ?? 3) < 6) return;
-    this.emit('event.log', { severity: 6, fac: 'FAIL', message: '[thrd:127.0.0.1:9092/1]: 127.0.0.1:9092/1: Disconnected' });
+    this.emit('event.log', { severity: 6, fac: 'FAIL', message: '[thrd:127.0.0.1:9092/1]: 127.0.0.1:9092/1: Disconnected (after 4711ms in state UP)' });
   };
 
   initTransactions(timeoutMs: number, done: Done<void>): void {

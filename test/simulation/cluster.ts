@@ -97,6 +97,8 @@ interface Coordinated {
 export interface GroupListener {
   /** The group has assigned these partitions. */
   joined(memberId: string, generation: number, partitions: readonly number[]): void;
+  /** The group has moved on before that: join again. */
+  refused(memberId: string): void;
 }
 
 interface Member {
@@ -440,7 +442,10 @@ export class Cluster {
     }
     // The leader's SyncGroup makes the group stable; each member hears of its own part at its own time.
     this.world.schedule(1 + this.world.chance.below(8), () => {
-      if (group.generation !== generation || group.state !== 'completing') return;
+      if (group.generation !== generation || group.state !== 'completing') {
+        for (const { member } of assignments) member.listener.refused(member.id);
+        return;
+      }
       group.state = 'stable';
       for (const { member, mine } of assignments) member.listener.joined(member.id, generation, mine);
     });

@@ -77,6 +77,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
   // ── The supervisor ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   let incarnations = 0;
+  let names = 0;
   let ended = false;
   const workers: SimWorker[] = [];
   const start = (workerId: string): void => {
@@ -102,7 +103,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
         if (!allowedEnds.some((pattern) => pattern.test(text))) violations.push(`${worker.process.name} ended with: ${text}`);
       }
       if (!ended && workers.length < workersWanted) {
-        const workerId = chance.chance(0.6) ? worker.workerId : `w${incarnations + 1}`;
+        const workerId = chance.chance(0.6) ? worker.workerId : `w${++names}`;
         world.schedule(200 + chance.below(2500), () => {
           if (!ended) start(workerId);
         });
@@ -134,7 +135,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
     ['stop', () => stop(some())],
     ['scale', () => {
       workersWanted = chance.between(1, 4);
-      if (workers.length < workersWanted) start(`w${incarnations + 1}`);
+      if (workers.length < workersWanted) start(`w${++names}`);
       else if (workers.length > workersWanted) stop(some());
     }],
     ['no transaction coordinator', () => outage('transactions', 100 + chance.below(chance.chance(0.3) ? 15_000 : 2000))],
@@ -202,7 +203,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
     decoderFaults.waitsUntil = 0;
     cluster.markerDelayMaxMs = 5;
     workersWanted = Math.max(1, workersWanted);
-    if (workers.length === 0) start(`w${incarnations + 1}`);
+    if (workers.length === 0) start(`w${++names}`);
   };
 
   // ── The run ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,7 +222,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
     world.schedule(chance.unit() * 2 * burst * (troubleMs / eventsWanted), publish);
   };
 
-  for (let i = 0; i < workersWanted; i++) start(`w${i + 1}`);
+  for (let i = 0; i < workersWanted; i++) start(`w${++names}`);
   world.schedule(0, publish);
   world.schedule(250, supervise);
   if (kinds.length > 0) world.schedule(chance.below(2 * everyMs), strike);
