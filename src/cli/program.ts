@@ -94,7 +94,7 @@ function failureExitCode(error: unknown): number {
     return 2;
   }
   if (error instanceof CommandError || error instanceof OutageError || error instanceof FatalError) {
-    process.stderr.write(`${oneLine(error.message)}\n`);
+    process.stderr.write(`${oneLine(withCause(error))}\n`);
     return 1;
   }
   if (isKafkaError(error)) {
@@ -109,6 +109,12 @@ function failureExitCode(error: unknown): number {
 /** What the Kafka client throws carries librdkafka's number and where it arose. */
 function isKafkaError(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'origin' in error;
+}
+
+/** The cause says what the message may only summarize. */
+function withCause({ message, cause }: Error): string {
+  if (!(cause instanceof Error) || message.includes(cause.message)) return message;
+  return `${message} (${withCause(cause)})`;
 }
 
 function oneLine(text: string): string {
