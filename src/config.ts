@@ -36,7 +36,7 @@ export interface Config {
   readonly schemaCacheDir: string;
 }
 
-/** A Kafka transaction lives at most 60 s at the broker (transaction.timeout.ms); a commit must come well before. */
+/** What was decided waits for so long until anybody sees it, and lies in memory meanwhile: half a minute is a lot already. */
 const commitIntervalMsMax = 30_000;
 /** A year. Redis holds one claim for each payment of the window. */
 const dedupeWindowSecondsMax = 31_536_000;
@@ -91,16 +91,21 @@ export function loadConfig(environment: Environment = process.env): Config {
   };
 }
 
-/** What `./dev demo` is told beside the settings: where Prometheus is, and the file of targets that it scrapes. */
+/** What `./dev demo` is told beside the settings: where Prometheus and Grafana are, and the file of targets to scrape. */
 export interface DemoEnvironment {
   readonly prometheusUrl: string | null;
+  readonly grafanaUrl: string | null;
   readonly prometheusTargetsFile: string | null;
 }
 
 export function loadDemoEnvironment(environment: Environment = process.env): DemoEnvironment {
-  const prometheus = environment['PROMETHEUS_URL'] || null;
+  const address = (name: string): string | null => {
+    const given = environment[name] || null;
+    return given === null ? null : url(name, given, ['http:', 'https:']).replace(/\/+$/, '');
+  };
   return {
-    prometheusUrl: prometheus === null ? null : url('PROMETHEUS_URL', prometheus, ['http:', 'https:']).replace(/\/+$/, ''),
+    prometheusUrl: address('PROMETHEUS_URL'),
+    grafanaUrl: address('GRAFANA_URL'),
     prometheusTargetsFile: environment['PROMETHEUS_TARGETS_FILE'] || null,
   };
 }

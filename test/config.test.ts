@@ -105,8 +105,8 @@ describe('configuration', () => {
     expect(clickhouseTarget({ clickhouseUrl: 'http://h:8123' })).toEqual({ kind: 'server', url: 'http://h:8123' });
   });
 
-  it('knows Prometheus only where the environment names it', () => {
-    expect(loadDemoEnvironment({})).toEqual({ prometheusUrl: null, prometheusTargetsFile: null });
+  it('knows Prometheus and Grafana only where the environment names them', () => {
+    expect(loadDemoEnvironment({})).toEqual({ prometheusUrl: null, grafanaUrl: null, prometheusTargetsFile: null });
     expect(loadDemoEnvironment({ PROMETHEUS_URL: 'http://127.0.0.1:9090/' }).prometheusUrl).toBe('http://127.0.0.1:9090');
   });
 });

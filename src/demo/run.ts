@@ -211,6 +211,10 @@ async function demo({ keep, events: generatedCount }: DemoOptions): Promise<numb
 
     if (keep) {
       step('everything stays up; Ctrl-C ends it');
+      const { grafanaUrl, prometheusUrl } = loadDemoEnvironment();
+      if (grafanaUrl !== null) detail(`Grafana     ${grafanaUrl}`);
+      if (prometheusUrl !== null) detail(`Prometheus  ${prometheusUrl}`);
+      for (const child of running) detail(`${child.name.padEnd(10)}  http://127.0.0.1:${child.metricsPort}/metrics`);
       await sleep(2 ** 31 - 1);
     }
     step('SIGTERM to the workers and the sink');

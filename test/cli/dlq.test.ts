@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { createPaymentEventEncoder } from '../../src/codec/payment-event.ts';
 import { settlementPartition } from '../../src/domain/partition.ts';
 import { start, workplace } from './command.ts';
 import type { Workplace } from './command.ts';
@@ -82,6 +83,17 @@ describe('dlq list and show', () => {
     await place.settlefleet('dlq', 'show', '0:0', '--value', file);
     expect(readFileSync(file).toString()).toBe('\u0001 raw');
     rmSync(file);
+  });
+
+  it('tells what a letter holds where it is a PaymentEvent, and gives its document', async () => {
+    const schema: unknown = JSON.parse(readFileSync(new URL('../../schemas/payment-event.avsc', import.meta.url), 'utf8'));
+    const event = { eventId: 'e-1', messageType: 'pacs.008.001.08', source: 's', createdAt: 0, document: bytes('<Dokument/>'), attributes: {} };
+    const other = await placeWithLetters('dlq-event', [{ code: 'XML_INVALID', key: 'A', value: createPaymentEventEncoder(schema, 7)(event) }]);
+    const shown = await other.settlefleet('dlq', 'show', '0:0');
+    expect(shown.stdout).toMatch(/value +\d+ bytes, schema id 7/);
+    expect(shown.stdout).toMatch(/event id +e-1\n/);
+    expect((await other.settlefleet('dlq', 'show', '0:0', '--document')).stdout).toBe('<Dokument/>');
+    expect((await place.settlefleet('dlq', 'show', '0:0', '--document')).code).toBe(1);
   });
 
   it('says which letter there is not', async () => {
