@@ -234,6 +234,10 @@ export class MessageScanner {
   readonly #attributePrefixLength = new Int32Array(attributesMax);
   readonly #attributeValue = new Int32Array(attributesMax);
   readonly #attributeValueLength = new Int32Array(attributesMax);
+  /** Of the whole name, and of the name without its prefix. */
+  readonly #attributeHash = new Int32Array(attributesMax);
+  readonly #attributeLocalHash = new Int32Array(attributesMax);
+  readonly #attributeBinding = new Int32Array(attributesMax);
 
   // Namespace bindings in scope, innermost last. URIs are spans.
   #bindings = 0;
@@ -242,6 +246,7 @@ export class MessageScanner {
   readonly #bindingUri = new Int32Array(bindingsMax);
   readonly #bindingUriLength = new Int32Array(bindingsMax);
   readonly #bindingIsOwn = new Uint8Array(bindingsMax);
+  readonly #bindingHash = new Int32Array(bindingsMax);
 
   // The Document (or header) that the tables are walked for.
   #ownUri = 0;
@@ -348,6 +353,7 @@ export class MessageScanner {
     for (let i = 0, row = 0; row < bindings.length; i++, row += 5) {
       this.#bindingPrefix[i] = start + bindings[row]!;
       this.#bindingPrefixLength[i] = bindings[row + 1]!;
+      this.#bindingHash[i] = hashOf(this.#bytes, this.#bindingPrefix[i]!, bindings[row + 1]!);
       this.#bindingUri[i] = start + bindings[row + 2]!;
       this.#bindingUriLength[i] = bindings[row + 3]!;
       this.#bindingIsOwn[i] = bindings[row + 4]!;
@@ -767,6 +773,7 @@ export class MessageScanner {
       let valueStart = contentAt;
       let valueEnd = contentAt;
       let valueLength: number;
+      let characters: number;
       let isGood: boolean;
       if (kind === 0 && automaton >= 0) {
         const machine = automaton * automatonColumns;
@@ -777,7 +784,7 @@ export class MessageScanner {
           move = automatonMoves[moves + move + automatonClasses[classes + bytes[valueEnd]!]!]!;
           valueEnd++;
         }
-        valueLength = valueEnd - valueStart;
+        valueLength = characters = valueEnd - valueStart;
         // A pattern of which any character is a part would let through what XML does not.
         isGood =
           move !== 0 &&
@@ -787,8 +794,7 @@ export class MessageScanner {
           (simpleFacets[row + FACET_LENGTH_MAX]! < 0 || valueLength <= simpleFacets[row + FACET_LENGTH_MAX]!);
       } else {
         while (valueEnd < end && textClass[bytes[valueEnd]!] === TEXT_PLAIN) valueEnd++;
-        valueLength = valueEnd - valueStart;
-        let characters = valueLength;
+        valueLength = characters = valueEnd - valueStart;
         while (valueEnd < end && textClass[bytes[valueEnd]!] === TEXT_BEYOND_ASCII) {
           // Names are not all ASCII.
           valueEnd = this.#character(valueEnd);
@@ -804,15 +810,17 @@ export class MessageScanner {
             (simpleFacets[row + FACET_LENGTH_MAX]! < 0 || characters <= simpleFacets[row + FACET_LENGTH_MAX]!);
         } else isGood = brokenRule(table, simple, bytes, valueStart, valueEnd, characters) === 0;
       }
-      if (!isGood || valueEnd + 1 >= end || bytes[valueEnd] !== LESS || bytes[valueEnd + 1] !== SLASH) {
-        // References, CDATA, comments, or a broken rule.
+      const isWhole = valueEnd + 1 < end && bytes[valueEnd] === LESS && bytes[valueEnd + 1] === SLASH;
+      if (!isWhole) {
+        // References, CDATA, comments, or what a pattern did not accept.
         valueEnd = this.#readValue(contentAt);
         valueStart = this.#value;
         valueLength = this.#valueLength;
+        characters = this.#valueCharacters;
         const from = this.spanStart(valueStart);
         isGood =
           bytes[valueEnd + 1] === SLASH &&
-          brokenRule(table, simple, this.spanBytes(valueStart), from, from + valueLength, this.#valueCharacters) === 0;
+          brokenRule(table, simple, this.spanBytes(valueStart), from, from + valueLength, characters) === 0;
       }
       if (isGood) {
         if (child !== 0 && captureSlot[child]! >= 0) this.#note(plan!.scope[child]!, captureSlot[child]!, valueStart, valueLength);
@@ -820,7 +828,20 @@ export class MessageScanner {
         place = nextPlace;
         at = valueEnd;
         isOpen = true;
+      } else if (bytes[valueEnd + 1] === SLASH) {
+        const type = edgeType[edge]!;
+        this.#brokenValue(table, simple, type, valueStart, valueLength, characters, nameAt - 1, contentAt);
+        this.#depth = depth + 1;
+        this.#nameStart[depth + 1] = this.#localStart[depth + 1] = nameAt;
+        this.#nameLength[depth + 1] = nameLength;
+        this.#bindingMark[depth + 1] = this.#bindings;
+        at = this.#endTag(valueEnd);
+        if (!this.#options.allFindings) return this.#walkOn(at, floor);
+        state = edgeNext[edge]!;
+        place = -1;
+        isOpen = false;
       } else {
+        // An element inside of a value: once more, by the book.
         state = edgeState[edge]!;
         place = -1;
         at = nameAt - 1;
@@ -1040,16 +1061,31 @@ export class MessageScanner {
         return this.#walk(at, depth - 1, WALK_BROKEN);
       }
     }
-    const valueBytes = this.spanBytes(this.#value);
-    const valueStart = this.spanStart(this.#value);
-    const broken = brokenRule(table, simple, valueBytes, valueStart, valueStart + this.#valueLength, this.#valueCharacters);
-    if (broken !== 0) {
-      const text = this.#decodeFrom(valueBytes, valueStart, Math.min(this.#valueLength, 64));
-      this.#found(valueMessage(table, simple, type, broken, text, this.#valueCharacters, null), elementAt, start);
-    } else if (child !== 0 && plan!.slot[child]! >= 0) {
+    const isBroken = this.#brokenValue(table, simple, type, this.#value, this.#valueLength, this.#valueCharacters, elementAt, start);
+    if (!isBroken && child !== 0 && plan!.slot[child]! >= 0) {
       this.#note(plan!.scope[child]!, plan!.slot[child]!, this.#value, this.#valueLength);
     }
     return selfClosed ? this.#pop(at) : this.#endTag(at);
+  }
+
+  /** Holds a value against its rules; what is broken is found. `value`: a span. */
+  #brokenValue(
+    table: SchemaTable,
+    simple: number,
+    type: number,
+    value: number,
+    length: number,
+    characters: number,
+    elementAt: number,
+    at: number,
+  ): boolean {
+    const bytes = this.spanBytes(value);
+    const start = this.spanStart(value);
+    const broken = brokenRule(table, simple, bytes, start, start + length, characters);
+    if (broken === 0) return false;
+    const text = this.#decodeFrom(bytes, start, Math.min(length, 64));
+    this.#found(valueMessage(table, simple, type, broken, text, characters, null), elementAt, at);
+    return true;
   }
 
   /** Character data where only elements may be. */
@@ -1236,7 +1272,9 @@ export class MessageScanner {
   }
 
   #lookupIn(bytes: Uint8Array, prefix: number, length: number): number {
+    const hash = hashOf(bytes, prefix, length);
     for (let i = this.#bindings - 1; i >= 0; i--) {
+      if (this.#bindingHash[i] !== hash) continue;
       if (equalBytes(bytes, prefix, length, this.#bytes, this.#bindingPrefix[i]!, this.#bindingPrefixLength[i]!)) {
         return this.#bindingUriLength[i] === 0 ? -1 : i;
       }
@@ -1289,6 +1327,7 @@ export class MessageScanner {
     const binding = this.#bindings++;
     this.#bindingPrefix[binding] = prefix;
     this.#bindingPrefixLength[binding] = length;
+    this.#bindingHash[binding] = hashOf(this.#bytes, prefix, length);
     this.#bindingUri[binding] = uri;
     this.#bindingUriLength[binding] = uriLength;
     this.#bindingIsOwn[binding] = this.#sameUri(binding) ? 1 : 0;
@@ -1363,7 +1402,10 @@ export class MessageScanner {
     this.#attributeName[index] = start;
     this.#attributeNameLength[index] = length;
     this.#attributePrefixLength[index] = this.#prefixLength;
+    const hash = hashOf(bytes, start, length);
+    this.#attributeHash[index] = hash;
     for (let i = 0; i < index; i++) {
+      if (this.#attributeHash[i] !== hash) continue;
       if (equalBytes(bytes, start, length, bytes, this.#attributeName[i]!, this.#attributeNameLength[i]!)) {
         this.#invalid('an attribute twice in one tag', start);
       }
@@ -1427,28 +1469,23 @@ export class MessageScanner {
     const bytes = this.#bytes;
     for (let i = 0; i < count; i++) {
       const prefixLength = this.#attributePrefixLength[i]!;
+      this.#attributeBinding[i] = noExpandedName;
       if (prefixLength < 0 || this.#isDeclaration(i)) continue;
       const start = this.#attributeName[i]!;
-      const isXml = spells(bytes, start, prefixLength, 'xml');
       const binding = this.#lookup(start, prefixLength);
-      if (binding < 0 && !isXml) this.#invalid('the prefix of an attribute is not declared', start);
-      for (let j = 0; j < i && prefixed > 1; j++) {
-        const otherPrefix = this.#attributePrefixLength[j]!;
-        if (otherPrefix < 0 || this.#isDeclaration(j)) continue;
-        const other = this.#attributeName[j]!;
-        const skip = prefixLength + 1;
-        const otherSkip = otherPrefix + 1;
-        const sameLocal = equalBytes(
-          bytes,
-          start + skip,
-          this.#attributeNameLength[i]! - skip,
-          bytes,
-          other + otherSkip,
-          this.#attributeNameLength[j]! - otherSkip,
-        );
-        if (sameLocal && this.#sameBinding(binding, this.#lookup(other, otherPrefix))) {
-          this.#invalid('an attribute twice in one tag, by its namespace', start);
-        }
+      if (binding < 0 && !spells(bytes, start, prefixLength, 'xml')) this.#invalid('the prefix of an attribute is not declared', start);
+      this.#attributeBinding[i] = binding;
+      if (prefixed === 1) continue;
+      const local = start + prefixLength + 1;
+      const localLength = this.#attributeNameLength[i]! - prefixLength - 1;
+      const hash = hashOf(bytes, local, localLength);
+      this.#attributeLocalHash[i] = hash;
+      for (let j = 0; j < i; j++) {
+        if (this.#attributeBinding[j] === noExpandedName || this.#attributeLocalHash[j] !== hash) continue;
+        const skip = this.#attributePrefixLength[j]! + 1;
+        const otherLocal = this.#attributeName[j]! + skip;
+        if (!equalBytes(bytes, local, localLength, bytes, otherLocal, this.#attributeNameLength[j]! - skip)) continue;
+        if (this.#sameBinding(binding, this.#attributeBinding[j]!)) this.#invalid('an attribute twice in one tag, by its namespace', start);
       }
     }
   }
@@ -1566,9 +1603,16 @@ export class MessageScanner {
       const from = at;
       while (at < end && textClass[bytes[at]!] === TEXT_PLAIN) at++;
       characters += at - from;
-      if (copied >= 0) this.#keepBytes(from, at);
+      if (copied >= 0 && at > from) this.#keepBytes(from, at);
       if (at >= end) this.#invalid('the message ends inside of an element', at);
       const kind = textClass[bytes[at]!]!;
+      if (kind === TEXT_RETURN && copied >= 0) {
+        at += at + 1 < end && bytes[at + 1] === 0x0a ? 2 : 1;
+        this.#room(1);
+        this.scratch[this.#scratchLength++] = 0x0a;
+        characters++;
+        continue;
+      }
       if (kind === TEXT_BEYOND_ASCII || kind === TEXT_BRACKET || kind === TEXT_ILLEGAL) {
         const next = kind === TEXT_BEYOND_ASCII ? this.#character(at) : this.#textMark(at, kind);
         if (copied >= 0) this.#keepBytes(at, next);
@@ -1615,6 +1659,10 @@ export class MessageScanner {
     const bytes = this.#bytes;
     const left = this.#end - at;
     const lead = bytes[at]!;
+    if (lead >= 0xc2 && lead <= 0xdf && left >= 2 && (bytes[at + 1]! & 0xc0) === 0x80 && !this.#asciiOnly) {
+      this.#codePoint = ((lead & 0x1f) << 6) | (bytes[at + 1]! & 0x3f);
+      return at + 2;
+    }
     let size = 0;
     let codePoint = 0;
     if (lead >= 0xc2 && lead <= 0xdf) {
@@ -1816,6 +1864,8 @@ export class MessageScanner {
 }
 
 const noCaptures = new Int16Array(0);
+/** Of an attribute without a prefix, or one that declares. -1 is the prefix xml. */
+const noExpandedName = -2;
 
 const entities = [
   ['amp;', 0x26],
@@ -1855,6 +1905,13 @@ function equalBytes(
   if (leftLength !== rightLength) return false;
   for (let i = 0; i < leftLength; i++) if (left[leftStart + i] !== right[rightStart + i]) return false;
   return true;
+}
+
+/** To tell most names apart without a look at their bytes. */
+function hashOf(bytes: Uint8Array, start: number, length: number): number {
+  let hash = length;
+  for (let i = start; i < start + length; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+  return hash;
 }
 
 function spells(bytes: Uint8Array, start: number, length: number, word: string): boolean {

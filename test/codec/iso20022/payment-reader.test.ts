@@ -242,8 +242,8 @@ describe('the definitions that settle', () => {
   it.each([
     ['pacs.008.001.02', olderPacs008('pacs.008.001.02', 'BIC'), 'TxId'],
     ['pacs.008.001.06', olderPacs008('pacs.008.001.06', 'BICFI'), 'TxId'],
-    ...['08', '09', '10', '12'].map((version) => [`pacs.008.001.${version}`, pacs008({ definition: `pacs.008.001.${version}` }), 'UETR'] as const),
-  ])('%s', (_, message, tag) => {
+    ...['08', '09', '10', '12'].map((version) => [`pacs.008.001.${version}`, pacs008({ definition: `pacs.008.001.${version}` }), 'UETR']),
+  ])('%s', (_, message = '', tag = '') => {
     const [row] = readMessage(message).transactions;
     expect([row?.tag, row?.debitedAgent, row?.creditedAgent, row?.amount, row?.currency]).toEqual([tag, 'COBADEFFXXX', 'BNPAFRPPXXX', 10_000_000n, 'EUR']);
   });
