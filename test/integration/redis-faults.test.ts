@@ -124,6 +124,35 @@ test('killed in the rush, with the worker killed after it', async () => {
   await allIsWell();
 });
 
+test('full: nothing is decided until there is room again', async () => {
+  const client = new Redis(redis.url, { lazyConnect: true });
+  await client.connect();
+  await client.config('SET', 'maxmemory-policy', 'noeviction');
+  await client.config('SET', 'maxmemory', '1');
+  const sent = await rush(100);
+  await bench.waitFor('readiness to name Redis', async () => (await worker.get('/readyz')).status === 503, 20_000);
+  await client.config('SET', 'maxmemory', '0');
+  client.disconnect();
+  await answered(sent);
+  await allIsWell();
+});
+
+test('set back to an older state, as by a failover that lost the last writes: what was settled since is a duplicate', async () => {
+  const client = new Redis(redis.url, { lazyConnect: true });
+  await client.connect();
+  await bench.settle(simple());
+  const kept = await Promise.all((await client.keysBuffer('*')).map(async (key) => ({ key, dump: await client.dumpBuffer(key), ttl: Math.max(0, await client.pttl(key)) })));
+  const lost = await Promise.all(Array.from({ length: 50 }, () => bench.send(simple())));
+  for (const event of lost) await bench.only(event);
+  await client.flushall();
+  for (const { key, dump, ttl } of kept) await client.restore(key, ttl, dump!);
+  client.disconnect();
+  for (const event of lost) {
+    expect(await bench.only(await bench.send(event.message!, { partition: 1 }))).toMatchObject({ reasonCode: 'AM05', originalEventId: event.eventId });
+  }
+  await allIsWell();
+});
+
 test('away when a worker is told to end: it ends in time, and nothing is lost', async () => {
   await redis.kill();
   const sent = await rush(100);
