@@ -190,9 +190,9 @@ function looseHeader(header: Readonly<Record<string, unknown>>): RecordHeader {
   return { key: '', value: null };
 }
 
-/** Headers as the producer takes them. */
+/** Headers as the producer takes them. It drops those with a null value silently, so these become empty. */
 export function clientHeaders(headers: readonly Header[]): Record<string, Buffer>[] {
-  return headers.map(({ key, value }) => ({ [key]: value === null ? (null as unknown as Buffer) : Buffer.from(value) }));
+  return headers.map(({ key, value }) => ({ [key]: value === null ? Buffer.alloc(0) : Buffer.from(value) }));
 }
 
 /** Partitions as the consumer takes them. */

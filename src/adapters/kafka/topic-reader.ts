@@ -31,8 +31,8 @@ export function createTopicReader(options: {
   readonly clients?: KafkaClients;
 }): KafkaTopicReader {
   const { brokers, clientId, log, timing = systemTiming, clients = librdkafkaClients } = options;
-  let committed: KafkaConsumer | undefined;
-  let uncommitted: KafkaConsumer | undefined;
+  let committed: Promise<KafkaConsumer> | undefined;
+  let uncommitted: Promise<KafkaConsumer> | undefined;
   let closed = false;
   let told = false;
   // One read at a time: the consumer has one assignment.
@@ -58,9 +58,17 @@ export function createTopicReader(options: {
   };
 
   const readers = async (): Promise<{ committed: KafkaConsumer; uncommitted: KafkaConsumer }> => {
-    committed ??= await open('read_committed');
-    uncommitted ??= await open('read_uncommitted');
-    return { committed, uncommitted };
+    // Lanes ask side by side: the one that comes first opens, the others wait for it.
+    committed ??= open('read_committed').catch((error: unknown) => {
+      committed = undefined;
+      throw error;
+    });
+    uncommitted ??= open('read_uncommitted').catch((error: unknown) => {
+      uncommitted = undefined;
+      throw error;
+    });
+    const [forRecords, forOffsets] = await Promise.all([committed, uncommitted]);
+    return { committed: forRecords, uncommitted: forOffsets };
   };
 
   /** Waits an outage out: tries until it works or the reader is closed. */
@@ -173,8 +181,10 @@ export function createTopicReader(options: {
     async close() {
       closed = true;
       await turn;
-      if (committed !== undefined) await disconnect(committed, 5000, timing);
-      if (uncommitted !== undefined) await disconnect(uncommitted, 5000, timing);
+      for (const opening of [committed, uncommitted]) {
+        const consumer = await opening?.catch(() => undefined);
+        if (consumer !== undefined) await disconnect(consumer, 5000, timing);
+      }
     },
   };
 }

@@ -87,7 +87,8 @@ export function createTransactions(options: TransactionsOptions): Transactions {
       'linger.ms': 1,
       'queue.buffering.max.messages': 1_000_000,
       'queue.buffering.max.kbytes': 256 << 10,
-      'message.max.bytes': 64 << 20,
+      // The client compares the uncompressed size; what is too large is for the topic to say.
+      'message.max.bytes': 1_000_000_000,
     });
     candidate.on('event.log', (event: unknown) => {
       const { fac, message } = event as { fac?: string; message?: string };
