@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
  * Two kinds of tests in one run: those that need nothing but the code, side by side, and those that talk to the real stack
  * or start processes, one file after another, because two cores hold one worker and its broker.
  */
-const real = ['test/integration/**', 'test/contract/**', 'test/adapters/**', 'test/sink/**', 'test/cli/**', 'test/soak/**', 'test/dashboards/**', 'test/dashboards.test.ts'];
+const real = ['test/integration/**', 'test/contract/**', 'test/adapters/**', 'test/sink/**', 'test/verify/**', 'test/late-endtxn/**', 'test/cli/**', 'test/soak/**', 'test/dashboards/**', 'test/dashboards.test.ts'];
 
 export default defineConfig({
   test: {

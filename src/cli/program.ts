@@ -18,6 +18,7 @@ import { defineSchemasCommand } from './schemas.ts';
 import { defineSubmitCommand } from './submit.ts';
 import { defineTopicsCommand } from './topics.ts';
 import { defineValidateCommand } from './validate.ts';
+import { defineVerifyCommand } from './verify.ts';
 import { defineWorkerCommand } from './worker.ts';
 
 /**
@@ -37,6 +38,7 @@ const commands: readonly DefineCommand[] = [
   defineDlqCommand,
   defineSqlCommand,
   defineValidateCommand,
+  defineVerifyCommand,
 ];
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */

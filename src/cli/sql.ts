@@ -23,12 +23,13 @@ export const defineSqlCommand: DefineCommand = (program, settings) => {
     .description('ask ClickHouse, also while the sink runs')
     .action(async (query: string | undefined, options: { readonly format?: string }) => {
       const format = options.format ?? (process.stdout.isTTY ? 'PrettyCompact' : 'TabSeparated');
-      const answer = await ask(settings(), query ?? (await text(process.stdin)), format);
+      const answer = await askClickhouse(settings(), query ?? (await text(process.stdin)), format);
       if (!process.stdout.write(answer)) await once(process.stdout, 'drain');
     });
 };
 
-async function ask(config: Config, query: string, format: string): Promise<Buffer> {
+/** One query that reads, wherever the data is held at this moment. */
+export async function askClickhouse(config: Config, query: string, format: string): Promise<Buffer> {
   const { refusalOf } = await import('../adapters/clickhouse/statement.ts');
   const refusal = refusalOf(query);
   if (refusal !== null) throw new CommandError(refusal);
