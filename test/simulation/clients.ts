@@ -26,6 +26,8 @@ export interface Network {
   slow: number;
   /** Share of EndTxn and TxnOffsetCommit frames that are held up, sent again, and arrive once more later. */
   heldFrames: number;
+  /** Share of EndTxn requests that are never answered; half of them are done. */
+  silentEnds: number;
 }
 
 function errorOf(code: number, message: string, flags: { readonly isFatal?: boolean; readonly isTxnRequiresAbort?: boolean } = {}): Error {
@@ -256,15 +258,25 @@ export class SimConsumer extends SimClient {
     this.#joinState = 'waitAssign';
     this.#ops.push({ kind: 'assign', partitions });
     this.#lastHeartbeat = this.world.now;
-    this.#heartbeatLater(++this.#heartbeats);
+    const round = ++this.#heartbeats;
+    this.#heartbeatLater(round);
+    this.#watchSession(round);
     this.#wakeSoon();
+  }
+
+  /** librdkafka looks at its own clock too. Whoever was stopped for long finds out by it soon after, not at once. */
+  #watchSession(round: number): void {
+    this.process.after(100 + this.world.chance.below(900), () => {
+      if (this.closed || round !== this.#heartbeats) return;
+      if (this.world.now - this.#lastHeartbeat <= this.#sessionMs) return this.#watchSession(round);
+      this.#memberId = '';
+      this.#revokeLost('no heartbeat was answered in time');
+    });
   }
 
   #heartbeatLater(round: number): void {
     this.process.after(this.#sessionMs / 4, () => {
       if (this.closed || round !== this.#heartbeats) return;
-      // librdkafka looks at its own clock too, and at how long nobody has polled.
-      if (this.world.now - this.#lastHeartbeat > this.#sessionMs) return this.#revokeLost('no heartbeat was answered in time');
       if (this.world.now - this.#lastConsume > ((this.#settings['max.poll.interval.ms'] as number | undefined) ?? 300_000)) {
         this.cluster.leave(this.#groupId, this.#memberId);
         this.#memberId = '';
@@ -303,6 +315,8 @@ export class SimConsumer extends SimClient {
   #revokeLost(why: string): void {
     this.world.note(`${this.process.name} has lost its assignment: ${why}`);
     if (this.#groupAssignment !== null) this.#lost = true;
+    // Worse than librdkafka, which keeps the generation for a while: without both nobody is checked.
+    if (this.#memberId === '') this.#generation = -1;
     // While an answer of the application is waited for, the client joins anew without asking it again.
     if (this.#joinState === 'steady') {
       this.#revoke();
@@ -554,6 +568,7 @@ class SimProducer extends SimClient {
   beginTransaction(done: Done<void>): void {
     this.process.after(0.05, () => {
       if (this.#error !== null) return done(this.#error);
+      if (this.#isOpen) return done(errorOf(state, 'Local: Erroneous state: a transaction is open'));
       this.#isOpen = true;
       this.#isRegistered = false;
       done(null);
@@ -719,6 +734,13 @@ class SimProducer extends SimClient {
   #endTransaction(commit: boolean, timeoutMs: number, done: Done<void>): void {
     const self = this.#self;
     const effect = (): Answer<null> => this.cluster.endTransaction(self, commit);
+    if (this.world.chance.chance(this.network.silentEnds)) {
+      if (this.world.chance.chance(0.5)) this.world.schedule(this.latency(), () => void effect());
+      return this.process.after(this.world.chance.between(50, timeoutMs), () => {
+        this.#error ??= errorOf(timedOut, 'Local: Timed out', { isTxnRequiresAbort: true });
+        done(this.#error);
+      });
+    }
     this.request({
       component: 'transactions',
       timeoutMs,

@@ -331,7 +331,6 @@ export class Cluster {
     if (member.id !== '' || member.generation >= 0) {
       if (!group.members.has(member.id)) return fail(codes.unknownMember);
       if (member.generation !== group.generation) return fail(codes.illegalGeneration);
-      if (group.state === 'completing') return fail(codes.rebalanceInProgress);
     } else this.world.note(`offsets of txn ${txn.id} are taken from nobody in particular`);
     let pending = group.pending.get(txn);
     if (pending === undefined) group.pending.set(txn, (pending = new Map()));

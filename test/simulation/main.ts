@@ -3,6 +3,7 @@
  * Exit code 1 and the seed when a promise is broken; the same seed replays it exactly.
  */
 import { parseArgs } from 'node:util';
+import { plant } from './mutants.ts';
 
 const { values } = parseArgs({
   options: {
@@ -12,9 +13,12 @@ const { values } = parseArgs({
     trace: { type: 'boolean', default: false },
     seconds: { type: 'string' },
     keep: { type: 'boolean', default: false },
+    mutant: { type: 'string' },
+    faults: { type: 'string' },
   },
 });
 
+const only = values.mutant === undefined ? values.faults?.split(',') : plant(values.mutant).faults;
 const { runSeed } = await import('./run.ts');
 
 const from = Number(values.seed ?? values.from);
@@ -33,7 +37,7 @@ for (let seed = from; seed < from + seeds; seed++) {
   const report = await new Promise<ReturnType<typeof runSeed>>((resolve, reject) => {
     setImmediate(() => {
       try {
-        resolve(runSeed(seed, { keepTrace: values.trace }));
+        resolve(runSeed(seed, { keepTrace: values.trace, ...(only === undefined ? {} : { only }) }));
       } catch (error) {
         reject(error as Error);
       }
@@ -58,5 +62,10 @@ const seconds = (performance.now() - begun) / 1000;
 console.log(
   `${done} seeds, ${failed} failed, ${events} events, ${steps} steps, ${(virtualSeconds / 3600).toFixed(1)} h of virtual time in ${seconds.toFixed(1)} s`,
 );
-console.log([...totals].sort().map(([name, count]) => `${name} ${count}`).join(', '));
+console.log(
+  [...totals]
+    .sort()
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', '),
+);
 process.exit(failed > 0 ? 1 : 0);

@@ -14,6 +14,8 @@ import type { SimProcess, World } from './world.ts';
 export interface RedisFaults {
   /** Share of commands that are done and whose answer is lost. */
   lostAnswers: number;
+  /** Answers take up to this long. */
+  slowMs: number;
 }
 
 export function simulatedClaims(options: {
@@ -24,7 +26,7 @@ export function simulatedClaims(options: {
 }): Claims {
   const { world, process, server, faults } = options;
   const { chance } = world;
-  const latency = (): number => (chance.chance(0.03) ? chance.unit() * 80 : 0.1 + chance.unit());
+  const latency = (): number => (chance.chance(0.03) ? chance.unit() * 80 : 0.1 + chance.unit()) + (faults.slowMs > 0 ? chance.unit() * faults.slowMs : 0);
 
   /** The command reaches the server whether or not the process lives on; the answer only a living one. */
   const command = <T>(run: () => Promise<T>): Promise<T> =>

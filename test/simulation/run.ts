@@ -35,7 +35,7 @@ const unhandled: unknown[] = [];
 process.on('unhandledRejection', (reason) => unhandled.push(reason));
 
 /** To be called from a turn of its own (not from within a promise), so that microtasks can be run here. */
-export function runSeed(seed: number, options: { readonly keepTrace?: boolean } = {}): RunReport {
+export function runSeed(seed: number, options: { readonly keepTrace?: boolean; readonly only?: readonly string[] } = {}): RunReport {
   const world = new World(seed, options.keepTrace === true);
   const { chance } = world;
   const faults = new Map<string, number>();
@@ -52,7 +52,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
   }
   const clock = (): number => Math.floor(world.now);
   const redis = new MemoryClaims({ clock, windowSeconds: 86_400 });
-  const redisFaults = { lostAnswers: 0 };
+  const redisFaults = { lostAnswers: 0, slowMs: 0 };
   const decoderFaults = { waitsUntil: 0 };
   // Upstream has chance of its own, so that what it sends does not change with what breaks.
   const workload = createWorkload(new Chance(seed ^ 0x2f6e2b1), partitions);
@@ -148,6 +148,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
     }],
     ['lost answers', () => spell((worker, on) => (worker.network.lostAnswers = on ? 0.2 : 0))],
     ['held frames', () => spell((worker, on) => (worker.network.heldFrames = on ? 0.4 : 0))],
+    ['silent commits', () => spell((worker, on) => (worker.network.silentEnds = on ? 0.3 : 0))],
     ['redis emptied', () => redis.flush()],
     ['redis stale', () => redis.replaceBy(state.snapshot)],
     ['redis snapshot', () => (state.snapshot = redis.snapshot())],
@@ -158,6 +159,10 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
     ['redis answers lost', () => {
       redisFaults.lostAnswers = 0.3;
       world.schedule(chance.below(5000), () => (redisFaults.lostAnswers = 0));
+    }],
+    ['redis slow', () => {
+      redisFaults.slowMs = chance.pick([100, 1000]);
+      world.schedule(chance.below(8000), () => (redisFaults.slowMs = 0));
     }],
     ['directory', () => (directory = chance.pick(workload.directories))],
     ['slow markers', () => {
@@ -181,7 +186,8 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
 
   const troubleMs = chance.between(4_000, 25_000);
   const quietFrom = begun + troubleMs;
-  const kinds = possible.filter(() => chance.chance(0.35));
+  const { only } = options;
+  const kinds = possible.filter(([name]) => (only === undefined ? chance.chance(0.35) : only.includes(name)));
   const everyMs = chance.pick([150, 500, 1500, 4000]);
   const strike = (): void => {
     if (world.now >= quietFrom) return;
@@ -195,11 +201,11 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean } 
     world.note('nemesis: all is well again');
     for (const component of ['data', 'transactions', 'groups'] as const) cluster.awayUntil[component] = 0;
     for (const worker of workers) {
-      worker.network.lostAnswers = worker.network.heldFrames = 0;
+      worker.network.lostAnswers = worker.network.heldFrames = worker.network.silentEnds = 0;
       if (worker.process.isPaused) worker.process.pausedUntil = Math.min(worker.process.pausedUntil, world.now + 12_000);
     }
     redis.setAway(false);
-    redisFaults.lostAnswers = 0;
+    redisFaults.lostAnswers = redisFaults.slowMs = 0;
     decoderFaults.waitsUntil = 0;
     cluster.markerDelayMaxMs = 5;
     workersWanted = Math.max(1, workersWanted);

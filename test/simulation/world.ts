@@ -158,8 +158,8 @@ export class World {
     if (owner !== null) {
       if (!owner.alive) return true;
       if (owner.isPaused) {
-        // Everything that was due meanwhile comes when the process goes on, in the same order.
-        this.#push({ ...next, at: owner.pausedUntil });
+        // Everything that was due meanwhile comes when the process goes on, in nearly the same order.
+        this.#push({ ...next, at: owner.pausedUntil + this.chance.unit() });
         return true;
       }
     }
