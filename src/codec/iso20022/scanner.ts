@@ -80,6 +80,7 @@ const bindingsMax = 128;
 /** Senders differ in declaration, prefix and version; a head is some 120 bytes. */
 const headsMax = 8;
 const headBytesMax = 1024;
+const headBindingColumns = 7;
 /** What one run of markup can note; ten times what a message has in life. */
 const eventsMax = 64;
 /** A strange message must not cost much more than a known one. */
@@ -152,7 +153,7 @@ interface MessageHead extends PackedBytes {
   readonly localStart: number;
   readonly ownUri: number;
   readonly ownUriLength: number;
-  /** Five columns: prefix, its length, URI, its length, whether it is the own one. */
+  /** Columns: prefix, its length, URI, its length, whether it is the own one, the hashes of URI and prefix. */
   readonly bindings: Int32Array;
 }
 
@@ -247,6 +248,7 @@ export class MessageScanner {
   readonly #bindingUriLength = new Int32Array(bindingsMax);
   readonly #bindingIsOwn = new Uint8Array(bindingsMax);
   readonly #bindingHash = new Int32Array(bindingsMax);
+  readonly #bindingUriHash = new Int32Array(bindingsMax);
 
   // The Document (or header) that the tables are walked for.
   #ownUri = 0;
@@ -349,13 +351,14 @@ export class MessageScanner {
     this.#localStart[1] = start + head.localStart;
     this.#bindingMark[1] = 0;
     const { bindings } = head;
-    this.#bindings = bindings.length / 5;
-    for (let i = 0, row = 0; row < bindings.length; i++, row += 5) {
+    this.#bindings = bindings.length / headBindingColumns;
+    for (let i = 0, row = 0; row < bindings.length; i++, row += headBindingColumns) {
       this.#bindingPrefix[i] = start + bindings[row]!;
       this.#bindingPrefixLength[i] = bindings[row + 1]!;
-      this.#bindingHash[i] = hashOf(this.#bytes, this.#bindingPrefix[i]!, bindings[row + 1]!);
       this.#bindingUri[i] = start + bindings[row + 2]!;
       this.#bindingUriLength[i] = bindings[row + 3]!;
+      this.#bindingUriHash[i] = bindings[row + 5]!;
+      this.#bindingHash[i] = bindings[row + 6]!;
       this.#bindingIsOwn[i] = bindings[row + 4]!;
     }
     this.#ownUri = start + head.ownUri;
@@ -381,14 +384,16 @@ export class MessageScanner {
     const start = this.#start;
     const opened = this.#openDefinition?.opened ?? null;
     if (opened === null) return;
-    const bindings = new Int32Array(this.#bindings * 5);
-    for (let i = 0, row = 0; row < bindings.length; i++, row += 5) {
+    const bindings = new Int32Array(this.#bindings * headBindingColumns);
+    for (let i = 0, row = 0; row < bindings.length; i++, row += headBindingColumns) {
       if (this.#bindingUri[i]! < 0) return;
       bindings[row] = this.#bindingPrefix[i]! - start;
       bindings[row + 1] = this.#bindingPrefixLength[i]!;
       bindings[row + 2] = this.#bindingUri[i]! - start;
       bindings[row + 3] = this.#bindingUriLength[i]!;
       bindings[row + 4] = this.#bindingIsOwn[i]!;
+      bindings[row + 5] = this.#bindingUriHash[i]!;
+      bindings[row + 6] = this.#bindingHash[i]!;
     }
     if (contentAt - start > headBytesMax) return;
     if (this.#heads.length === headsMax) this.#heads.shift();
@@ -1330,6 +1335,7 @@ export class MessageScanner {
     this.#bindingHash[binding] = hashOf(this.#bytes, prefix, length);
     this.#bindingUri[binding] = uri;
     this.#bindingUriLength[binding] = uriLength;
+    this.#bindingUriHash[binding] = hashOf(uriBytes, uriStart, uriLength);
     this.#bindingIsOwn[binding] = this.#sameUri(binding) ? 1 : 0;
   }
 
@@ -1492,7 +1498,7 @@ export class MessageScanner {
 
   #sameBinding(left: number, right: number): boolean {
     if (left === right) return true;
-    if (left < 0 || right < 0) return false;
+    if (left < 0 || right < 0 || this.#bindingUriHash[left] !== this.#bindingUriHash[right]) return false;
     const leftUri = this.#bindingUri[left]!;
     const rightUri = this.#bindingUri[right]!;
     return equalBytes(

@@ -1,0 +1,21 @@
+/** `./dev bench NAME...`: runs one measurement of this folder, or says which there are. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+interface Measurement {
+  run(args: readonly string[]): void | Promise<void>;
+}
+
+const [name, ...args] = process.argv.slice(2);
+const names = readdirSync(import.meta.dirname)
+  .filter((file) => file.endsWith('.ts'))
+  .filter((file) => /^export (async )?function run\(/m.test(readFileSync(join(import.meta.dirname, file), 'utf8')))
+  .map((file) => file.slice(0, -'.ts'.length));
+
+if (name === undefined || !names.includes(name) || !existsSync(join(import.meta.dirname, `${name}.ts`))) {
+  console.error(`bench: name one of ${names.join(', ')}`);
+  process.exitCode = 2;
+} else {
+  const measurement = (await import(`./${name}.ts`)) as Measurement;
+  await measurement.run(args);
+}
