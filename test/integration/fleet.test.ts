@@ -37,7 +37,7 @@ async function answered(sent: readonly Sent[], boundMs = 45_000): Promise<void> 
 
 async function allIsWell(): Promise<void> {
   await bench.atRest(45_000);
-  expect(compare({ ...bench, participants: traffic.participants, positions: bench.positions() })).toEqual([]);
+  expect(compare({ ...bench, participants: traffic.participants, positions: bench.positions(), workersDied: true })).toEqual([]);
 }
 
 test('a worker that is killed in the middle is followed by another: each transaction has one outcome', async () => {

@@ -26,12 +26,18 @@ afterAll(async () => {
   await redis?.remove();
 });
 
-async function flushAll(): Promise<void> {
+async function withRedis<T>(use: (client: Redis) => Promise<T>): Promise<T> {
   const client = new Redis(redis.url, { lazyConnect: true });
-  await client.connect();
-  await client.flushall();
-  client.disconnect();
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return await use(client);
+  } finally {
+    client.disconnect();
+  }
 }
+
+const flushAll = (): Promise<unknown> => withRedis((client) => client.flushall());
 
 const rush = (count: number): Promise<Sent[]> => Promise.all(Array.from({ length: count }, () => {
   const { message: spec, sending } = traffic.next();
@@ -48,7 +54,7 @@ async function answered(sent: readonly Sent[]): Promise<void> {
 async function allIsWell(): Promise<void> {
   await bench.atRest();
   expect(bench.deadLetters).toEqual([]);
-  expect(compare({ ...bench, participants: traffic.participants, positions: bench.positions() })).toEqual([]);
+  expect(compare({ ...bench, participants: traffic.participants, positions: bench.positions(), workersDied: true })).toEqual([]);
 }
 
 test('emptied in the middle, again and again', async () => {
@@ -125,31 +131,31 @@ test('killed in the rush, with the worker killed after it', async () => {
 });
 
 test('full: nothing is decided until there is room again', async () => {
-  const client = new Redis(redis.url, { lazyConnect: true });
-  await client.connect();
-  await client.config('SET', 'maxmemory-policy', 'noeviction');
-  await client.config('SET', 'maxmemory', '1');
+  const setMemory = (bytes: string): Promise<unknown> => withRedis((client) => client.config('SET', 'maxmemory', bytes));
+  await withRedis((client) => client.config('SET', 'maxmemory-policy', 'noeviction'));
+  await setMemory('1');
   const sent = await rush(100);
   await bench.waitFor('readiness to name Redis', async () => (await worker.get('/readyz')).status === 503, 20_000);
-  await client.config('SET', 'maxmemory', '0');
-  client.disconnect();
+  await setMemory('0');
   await answered(sent);
   await allIsWell();
 });
 
-test('set back to an older state, as by a failover that lost the last writes: what was settled since is a duplicate', async () => {
-  const client = new Redis(redis.url, { lazyConnect: true });
-  await client.connect();
+test('restarted from an older state, as by a failover that lost the last writes: what was settled since is a duplicate', async () => {
   await bench.settle(simple());
-  const kept = await Promise.all((await client.keysBuffer('*')).map(async (key) => ({ key, dump: await client.dumpBuffer(key), ttl: Math.max(0, await client.pttl(key)) })));
+  const kept = await withRedis(async (client) => Promise.all((await client.keysBuffer('*')).map(async (key) => (
+    { key, dump: await client.dumpBuffer(key), ttl: Math.max(0, await client.pttl(key)) }
+  ))));
   const lost = await Promise.all(Array.from({ length: 50 }, () => bench.send(simple())));
   for (const event of lost) await bench.only(event);
-  await client.flushall();
-  for (const { key, dump, ttl } of kept) await client.restore(key, ttl, dump!);
-  client.disconnect();
-  for (const event of lost) {
+  await redis.kill();
+  await redis.start();
+  await withRedis(async (client) => {
+    for (const { key, dump, ttl } of kept) await client.restore(key, ttl, dump!, 'REPLACE');
+  });
+  await Promise.all(lost.map(async (event) => {
     expect(await bench.only(await bench.send(event.message!, { partition: 1 }))).toMatchObject({ reasonCode: 'AM05', originalEventId: event.eventId });
-  }
+  }));
   await allIsWell();
 });
 

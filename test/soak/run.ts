@@ -61,7 +61,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     await bench.atRest(answersMs);
     const { results, deadLetters } = bench;
     options.say(`${results.length} results and ${deadLetters.length} dead letters; comparing`);
-    const problems = compare({ ...bench, participants: traffic.participants, positions: bench.positions(), deadLetterCodes: codes, formFaults });
+    const problems = compare({ ...bench, participants: traffic.participants, positions: bench.positions(), deadLetterCodes: codes, formFaults, workersDied: true });
     const rows = await compareRows(bench, problems, options.say);
     problems.push(...(await faults.end()));
     return {

@@ -136,6 +136,11 @@ export interface Facts {
   /** By `partition/offset`: what a test made so that the description does not show it. */
   readonly deadLetterCodes?: ReadonlyMap<string, string>;
   readonly formFaults?: ReadonlySet<string>;
+  /**
+   * Workers died or stood still. Then a resend may be told before the payment that claimed first: its claim was made, the
+   * Kafka transaction with its result was lost, and the next owner met the resend of another partition before it.
+   */
+  readonly workersDied?: boolean;
 }
 
 const problemsMax = 40;
@@ -298,7 +303,8 @@ function checkDecisions(facts: Facts, results: readonly StoredResult[], director
     add(remoteCredits, `${creditedParticipant}|${currency}`, amount!);
   }
 
-  const claims = new Map<string, string>();
+  const told = new Set<string>();
+  const claimants = findClaimants(results, byPlace, directory, wrong);
   /** Debits and credits of the partition's own, and the credits from elsewhere that its positions have shown so far. */
   const own = new Map<string, bigint>();
   const seen = new Map<string, bigint>();
@@ -312,14 +318,16 @@ function checkDecisions(facts: Facts, results: readonly StoredResult[], director
       if (result.status !== 'RJCT' || result.reasonCode !== truth.code) wrong(`${nameOf(result)}, not ${truth.code}: ${result.reason}`);
       continue;
     }
-    const identity = [truth.debited, truth.tag, truth.value].join(separator);
-    const claimedBy = claims.get(identity);
-    if (claimedBy !== undefined) {
-      if (result.reasonCode !== 'AM05') wrong(`${nameOf(result)} is a duplicate of event ${claimedBy}`);
-      else if (result.originalEventId !== claimedBy) wrong(`${nameOf(result)} names ${result.originalEventId} as the original, not ${claimedBy}`);
+    const identity = identityOf(truth);
+    const claimant = claimants.get(identity);
+    if (claimant !== result) {
+      if (result.reasonCode !== 'AM05') wrong(`${nameOf(result)} has an identity that was claimed by ${claimant === undefined ? 'nobody' : nameOf(claimant)}: ${result.reason}`);
+      else if (claimant === undefined) wrong(`${nameOf(result)} is a duplicate of what nobody claimed`);
+      else if (result.originalEventId !== claimant.eventId) wrong(`${nameOf(result)} names ${result.originalEventId} as the original, not ${claimant.eventId}`);
+      else if (!told.has(identity) && facts.workersDied !== true) wrong(`${nameOf(result)} is told before its original, ${nameOf(claimant)}`);
       continue;
     }
-    claims.set(identity, result.eventId);
+    told.add(identity);
     if (result.originalEventId !== null) wrong(`${nameOf(result)} is no duplicate and names an original ${result.originalEventId}`);
     const currency = message.transactions[result.transactionIndex]!.currency;
     const position = `${truth.debited}|${currency}`;
@@ -346,6 +354,29 @@ function checkDecisions(facts: Facts, results: readonly StoredResult[], director
     add(own, position, -truth.amountUnits);
     if (ownerOf(truth.credited!) === result.partition) add(own, `${truth.credited}|${currency}`, truth.amountUnits);
   }
+}
+
+function identityOf({ debited, tag, value }: TransactionTruth): string {
+  return [debited, tag, value].join(separator);
+}
+
+/** Who claimed each identity: what settled, or met its cap. Two of one identity are what must never be. */
+function findClaimants(
+  results: readonly StoredResult[], byPlace: ReadonlyMap<string, Sent>, directory: Directory, wrong: Wrong,
+): Map<string, StoredResult> {
+  const claimants = new Map<string, StoredResult>();
+  for (const result of results) {
+    const message = byPlace.get(`${result.inboundPartition}/${result.inboundOffset}`)?.message;
+    if (message == null || (result.status !== 'ACSC' && result.reasonCode !== 'AM04')) continue;
+    if (result.transactionIndex < 0 || result.transactionIndex >= message.transactions.length) continue;
+    const truth = judgeTransaction(message, result.transactionIndex, directory);
+    if (truth.code !== null) continue;
+    const identity = identityOf(truth);
+    const before = claimants.get(identity);
+    if (before === undefined) claimants.set(identity, result);
+    else wrong(`${nameOf(result)} has the identity of ${nameOf(before)}`);
+  }
+  return claimants;
 }
 
 /** At rest: the changelog is what the settled results make of 0, and adds up to 0. */
