@@ -293,7 +293,7 @@ function checkConservation({ cluster, topics, partitions }: Truth, say: (what: s
     if (sums === undefined) changes.set(txn, (sums = new Map()));
     sums.set(currency, (sums.get(currency) ?? 0n) + units);
   };
-  let total = new Map<string, bigint>();
+  const total = new Map<string, bigint>();
   for (let partition = 0; partition < partitions; partition++) {
     const known = new Map<string, bigint>();
     for (const record of cluster.at(topics.positions, partition).committed()) {

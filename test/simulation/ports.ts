@@ -38,7 +38,7 @@ export function simulatedClaims(options: {
               process.after(50, () => reject(new OutageError('redis', 'the answer was lost')));
             } else process.after(latency(), () => resolve(answer));
           },
-          (error: unknown) => process.after(latency(), () => reject(error as Error)),
+          (error: unknown) => process.after(latency(), () => reject(error)),
         );
       });
     });

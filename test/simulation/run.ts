@@ -17,6 +17,7 @@ import { Chance, World } from './world.ts';
 
 // Promises that are settled run at once, between two events, without a turn of Node's loop.
 setFlagsFromString('--allow-natives-syntax');
+// eslint-disable-next-line @typescript-eslint/no-implied-eval -- the only way to V8's own function; its text is constant.
 const runMicrotasks = new Function('%PerformMicrotaskCheckpoint()') as () => void;
 
 export interface RunReport {
