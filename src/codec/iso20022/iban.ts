@@ -17,12 +17,19 @@ export function ibanFault(bytes: Uint8Array, start: number, end: number): IbanFa
   const length = lengthByCountry[(bytes[start]! - 0x41) * 26 + bytes[start + 1]! - 0x41] ?? 0;
   if (length === 0) return 'country';
   if (end - start !== length) return 'length';
-  let remainder = 0;
-  for (let i = 4; i < length + 4; i++) {
-    const byte = bytes[start + (i < length ? i : i - length)]!;
-    if (byte <= 0x39) remainder = (remainder * 10 + byte - 0x30) % 97;
-    // A letter counts from 10 in both cases: the XSD admits small ones.
-    else remainder = (remainder * 100 + (byte & 0xdf) - 0x41 + 10) % 97;
-  }
+  // The first four characters count last. Divisions are put off until the next digits would no longer fit 31 bits.
+  let remainder = remainderOf(bytes, start + 4, start + length, 0);
+  remainder = remainderOf(bytes, start, start + 4, remainder) % 97;
   return remainder === 1 ? null : 'check-digits';
+}
+
+function remainderOf(bytes: Uint8Array, start: number, end: number, before: number): number {
+  let remainder = before;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!;
+    if (remainder >= 10_000_000) remainder %= 97;
+    // A letter counts from 10 in both cases: the XSD admits small ones.
+    remainder = byte <= 0x39 ? remainder * 10 + (byte - 0x30) : remainder * 100 + (byte & 0xdf) - 0x37;
+  }
+  return remainder;
 }

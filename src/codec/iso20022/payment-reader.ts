@@ -62,6 +62,8 @@ class PaymentReader {
   readonly #scanner: MessageScanner;
   readonly #places = new Map<string, FieldPlaces>();
   readonly #amount = new AmountText();
+  #blockChecked = -1;
+  #debtorFault: IbanFault | null = null;
 
   constructor(tables: TableSource) {
     const known = new Map<string, ReturnType<DefinitionSource['open']>>();
@@ -119,6 +121,7 @@ class PaymentReader {
     }
     if (this.#rejectedByCounts(places, writer)) return;
     if (this.#rejectedBySums(places, writer)) return;
+    this.#blockChecked = -1;
     for (let index = 0; index < scanner.transactionCount; index++) this.#transaction(places, index, writer);
   }
 
@@ -262,7 +265,12 @@ class PaymentReader {
     const inBlock = places.debtorIbanScope === SCOPE_BLOCK;
     const block = this.#scanner.transactionBlock[index]!;
     const debtor = inBlock ? this.#scanner.blockRow[block]! + BLOCK_DEBTOR_IBAN * 2 : row + TRANSACTION_DEBTOR_IBAN * 2;
-    const debtorFault = this.#ibanFault(debtor);
+    // The debtor of a block is the same for all of its transactions.
+    if (!inBlock || this.#blockChecked !== block) {
+      this.#debtorFault = this.#ibanFault(debtor);
+      this.#blockChecked = block;
+    }
+    const debtorFault = this.#debtorFault;
     if (debtorFault !== null) {
       const path = inBlock ? this.#blockPath(map, block) : this.#transactionPath(map, index);
       writer.setFormalRejection('AC02', `${path}/${map.debtorIban?.path ?? ''}: ${ibanReasons[debtorFault]}`);

@@ -1619,6 +1619,11 @@ export class MessageScanner {
         characters++;
         continue;
       }
+      if (kind === TEXT_BRACKET && copied < 0 && at + 2 < end && (bytes[at + 1] !== 0x5d || bytes[at + 2] !== GREATER)) {
+        characters++;
+        at++;
+        continue;
+      }
       if (kind === TEXT_BEYOND_ASCII || kind === TEXT_BRACKET || kind === TEXT_ILLEGAL) {
         const next = kind === TEXT_BEYOND_ASCII ? this.#character(at) : this.#textMark(at, kind);
         if (copied >= 0) this.#keepBytes(at, next);

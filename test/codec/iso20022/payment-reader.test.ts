@@ -321,6 +321,11 @@ describe('the definitions that settle', () => {
       const [row] = readMessage(pain001(definition, { blocks: [block([transfer('A', equivalent)])] })).transactions;
       expect([row?.code, row?.amount]).toEqual(['AM12', null]);
     });
+    it('holds each block\'s transactions against its own debtor', () => {
+      const blocks = [block([transfer('A'), transfer('B')]), block([transfer('C')], { iban: 'DE00370400440532013000' }), block([transfer('D')])];
+      const codes = readMessage(pain001(definition, { count: '4', blocks })).transactions.map((row) => row.code);
+      expect(codes).toEqual([null, null, 'AC02', null]);
+    });
     it('finds the debtor\'s IBAN in the block', () => {
       const [row] = readMessage(pain001(definition, { blocks: [block([transfer('A')], { iban: 'DE00370400440532013000' })] })).transactions;
       expect([row?.code, row?.reason]).toEqual(['AC02', expect.stringContaining('/Document/CstmrCdtTrfInitn/PmtInf/DbtrAcct/Id/IBAN')]);
