@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Bench } from './harness/bench.ts';
 import { message, participant, transaction } from './harness/directory.ts';
 import { UpstreamProducer } from './harness/kafka.ts';
-import { runCommand, Service } from './harness/processes.ts';
+import type { Service } from './harness/processes.ts';
+import { runCommand } from './harness/processes.ts';
 import { compare } from './harness/truth.ts';
 
 const participants = [participant('COBADEFFXXX', { EUR: '1000.00' }), participant('DEUTDEFFXXX', { EUR: '1000.00' })];

@@ -151,7 +151,7 @@ test('restarted from an older state, as by a failover that lost the last writes:
   await redis.kill();
   await redis.start();
   await withRedis(async (client) => {
-    for (const { key, dump, ttl } of kept) await client.restore(key, ttl, dump!, 'REPLACE');
+    for (const { key, dump, ttl } of kept) await client.restore(key, ttl, dump, 'REPLACE');
   });
   await Promise.all(lost.map(async (event) => {
     expect(await bench.only(await bench.send(event.message!, { partition: 1 }))).toMatchObject({ reasonCode: 'AM05', originalEventId: event.eventId });

@@ -122,20 +122,23 @@ class Upstream {
   async send(count: number, durationMs: number, say: (line: string) => void): Promise<void> {
     const begun = performance.now();
     const underWay = new Set<Promise<void>>();
-    let failure: unknown;
+    let failure: Error | undefined;
+    const raise = (): void => {
+      if (failure !== undefined) throw failure;
+    };
     for (let sent = 0; sent < count; sent++) {
       const dueMs = (sent / count) * durationMs - (performance.now() - begun);
       if (dueMs > 5) await pause(dueMs);
       while (underWay.size >= underWayMax) await Promise.race(underWay);
-      if (failure !== undefined) throw failure;
+      raise();
       const one: Promise<void> = this.#sendOne().catch((error: unknown) => {
-        failure = error;
+        failure = error instanceof Error ? error : new Error(String(error));
       }).finally(() => underWay.delete(one));
       underWay.add(one);
       if ((sent + 1) % 10_000 === 0) say(`${sent + 1} events sent, ${this.#bench.results.length} results`);
     }
     await Promise.all(underWay);
-    if (failure !== undefined) throw failure;
+    raise();
   }
 
   async #sendOne(): Promise<void> {
@@ -179,7 +182,7 @@ class Faults {
   readonly #problems: string[] = [];
   #workers: Service[] = [];
   #sink: Service | undefined;
-  #stopping = new AbortController();
+  readonly #stopping = new AbortController();
 
   constructor(bench: Bench, redisUrl: string, random: Random, say: (line: string) => void) {
     this.#bench = bench;

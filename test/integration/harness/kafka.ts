@@ -38,7 +38,6 @@ export class UpstreamProducer {
   readonly #producer: Producer;
   readonly #waiting = new Map<number, { resolve: (placed: Placed) => void; reject: (error: Error) => void }>();
   #next = 0;
-  #poll: NodeJS.Timeout | undefined;
 
   private constructor(producer: Producer) {
     this.#producer = producer;
@@ -80,7 +79,7 @@ export class UpstreamProducer {
     const value = record.value === null ? null : Buffer.from(record.value);
     const key = record.key === null ? null : Buffer.from(record.key);
     const headers = record.headers?.map(({ key: name, value: bytes }) => ({ [name]: bytes === null ? null : Buffer.from(bytes) }));
-    this.#producer.produce(record.topic, record.partition, value as Buffer, key, record.timestamp ?? null, opaque, headers as never);
+    this.#producer.produce(record.topic, record.partition, value, key, record.timestamp ?? null, opaque, headers as never);
     return placed;
   }
 
@@ -97,7 +96,6 @@ export class UpstreamProducer {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#poll);
     await Promise.race([
       call((done) => this.#producer.disconnect(2_000, done as never)).catch(() => undefined),
       new Promise((resolve) => setTimeout(resolve, 4_000).unref()),
@@ -168,7 +166,7 @@ export class Follower {
     take: (records: Received[]) => Promise<void> | void;
   }): Promise<Follower> {
     const consumer = newConsumer(options.brokers, 'integration-follower', {});
-    await call((done) => consumer.connect({ timeout: 20_000 } as never, done as never));
+    await call((done) => consumer.connect({ timeout: 20_000 }, done as never));
     const assignment: { topic: string; partition: number; offset: number }[] = [];
     for (const topic of options.topics) {
       const count = await partitionCount(consumer, topic);
@@ -222,7 +220,7 @@ export class OffsetReader {
   static async connect(brokers: string, group: string): Promise<OffsetReader> {
     // read_uncommitted, so that the end is the high watermark.
     const consumer = newConsumer(brokers, group, { 'isolation.level': 'read_uncommitted' });
-    await call((done) => consumer.connect({ timeout: 20_000 } as never, done as never));
+    await call((done) => consumer.connect({ timeout: 20_000 }, done as never));
     return new OffsetReader(consumer);
   }
 
@@ -261,7 +259,7 @@ export class OffsetReader {
 /** Reads whole topics once, to where they ended when the call began, `read_committed`. */
 export async function readTopics(brokers: string, topics: readonly string[]): Promise<Received[]> {
   const consumer = newConsumer(brokers, 'integration-reader', { 'enable.partition.eof': true });
-  await call((done) => consumer.connect({ timeout: 20_000 } as never, done as never));
+  await call((done) => consumer.connect({ timeout: 20_000 }, done as never));
   try {
     const open = new Set<string>();
     const assignment: { topic: string; partition: number; offset: number }[] = [];

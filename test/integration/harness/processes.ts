@@ -35,7 +35,7 @@ export class Program {
     this.name = name;
     this.child = spawn(process.execPath, [mainFile, ...args], {
       cwd: repository,
-      env: { ...process.env, ...environment } as NodeJS.ProcessEnv,
+      env: { ...process.env, ...environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#exit = once(this.child, 'close');
