@@ -180,6 +180,9 @@ export function createTransactions(options: TransactionsOptions): Transactions {
 
   const commit = async (transaction: KafkaTransaction, owner: GroupMember): Promise<CommitOutcome> => {
     for (;;) {
+      // A hiccup and the end of the commit that it hit may come in one turn of the event loop, the commit first, when this
+      // thread was busy meanwhile: whatever is told in this turn is heard before the next Kafka transaction begins.
+      await timing.sleep(0);
       const current = producer === undefined || suspects.has(producer) ? await renew() : producer;
       const begunAt = timing.monotonic();
       try {
