@@ -274,7 +274,7 @@ function checkTransactionFields(result: StoredResult, message: MessageSpec, trut
 function isIdentityOf(identity: string | null, { tag, value }: TransactionTruth): boolean {
   if (identity === null) return false;
   // How the two parts of the last rung are kept apart is the fleet's own matter.
-  if (tag === 'MsgId') return identity.startsWith('pacs.008|') && (value.includes('|') || value.split(separator).every((part) => identity.includes(part)));
+  if (tag === 'MsgId') return identity.startsWith('pacs.008|') && (/[|%]/.test(value) || value.split(separator).every((part) => identity.includes(part)));
   return identity === `pacs.008|${tag}|${value}`;
 }
 
