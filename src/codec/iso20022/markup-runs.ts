@@ -8,16 +8,19 @@
  *         <PmtId><InstrId>
  *
  * has been walked by the tables, meeting the same bytes at the same place of the grammar must lead to the same place with
- * the same effects. So they are compared, four bytes at a time, instead of being walked again. A place is the whole way
+ * the same effects. So they are compared, eight bytes at a time, instead of being walked again. A place is the whole way
  * down from the root (which edge was taken at each level), so nothing else can matter; a run that is not known is walked as
  * ever, and remembered.
  */
 
-/** Bytes, four in a word; the last word may hold fewer, `lastMask` says which. */
+/**
+ * At least 8 bytes, eight to a number; the last number is of the last eight bytes and may overlap the one before. Two
+ * doubles are equal exactly where their bytes are, but for zero and for what is not a number: bytes of plain ASCII are
+ * neither, and no others are packed.
+ */
 export interface PackedBytes {
   readonly length: number;
-  readonly words: Int32Array;
-  readonly lastMask: number;
+  readonly doubles: Float64Array;
 }
 
 /** What one run does. Depths are relative to the root's, offsets to where the run begins (behind a value). */
@@ -140,26 +143,28 @@ export class MarkupRuns {
   }
 }
 
-/** Whether the bytes at `at` are these. Does not read beyond `end` but for what its last word covers. */
+/** Whether the bytes at `at` are these. Does not read beyond `end`. */
 export function sameBytes(packed: PackedBytes, view: DataView, at: number, end: number): boolean {
-  const { words, length } = packed;
+  const { doubles, length } = packed;
   if (at + length > end) return false;
-  const last = words.length - 1;
+  const last = doubles.length - 1;
   let from = at;
   for (let i = 0; i < last; i++) {
-    if (view.getInt32(from, true) !== words[i]) return false;
-    from += 4;
+    if (view.getFloat64(from, true) !== doubles[i]) return false;
+    from += 8;
   }
-  if (from + 4 <= view.byteLength) return ((view.getInt32(from, true) ^ words[last]!) & packed.lastMask) === 0;
-  // At the very end of the buffer there is no whole word left to read.
-  for (let i = 0; from + i < at + length; i++) if (view.getUint8(from + i) !== ((words[last]! >>> (i << 3)) & 0xff)) return false;
-  return true;
+  return view.getFloat64(at + length - 8, true) === doubles[last];
 }
 
-export function packBytes(bytes: Uint8Array, start: number, end: number): PackedBytes {
+/** Null where they cannot be packed: fewer than 8, or not plain ASCII. */
+export function packBytes(view: DataView, start: number, end: number): PackedBytes | null {
   const length = end - start;
-  const words = new Int32Array((length + 3) >> 2);
-  for (let i = 0; i < length; i++) words[i >> 2]! |= bytes[start + i]! << ((i & 3) << 3);
-  const rest = length & 3;
-  return { length, words, lastMask: rest === 0 ? -1 : (1 << (rest << 3)) - 1 };
+  if (length < 8) return null;
+  for (let at = start; at < end; at++) {
+    const byte = view.getUint8(at);
+    if (byte === 0 || byte >= 0x7f) return null;
+  }
+  const doubles = new Float64Array((length + 7) >> 3);
+  for (let i = 0; i < doubles.length; i++) doubles[i] = view.getFloat64(Math.min(start + i * 8, end - 8), true);
+  return { length, doubles };
 }

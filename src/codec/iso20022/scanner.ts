@@ -395,10 +395,11 @@ export class MessageScanner {
       bindings[row + 5] = this.#bindingUriHash[i]!;
       bindings[row + 6] = this.#bindingHash[i]!;
     }
-    if (contentAt - start > headBytesMax) return;
+    const packed = contentAt - start > headBytesMax ? null : packBytes(this.#view, start, contentAt);
+    if (packed === null) return;
     if (this.#heads.length === headsMax) this.#heads.shift();
     this.#heads.push({
-      ...packBytes(this.#bytes, start, contentAt),
+      ...packed,
       opened,
       definitionId: this.definitionId,
       asciiOnly: this.#asciiOnly,
@@ -905,6 +906,8 @@ export class MessageScanner {
     place: number,
     depth = floor,
   ): void {
+    const packed = packBytes(this.#view, start, stop);
+    if (packed === null) return;
     const first = floor + depthMin;
     const levels = new Int32Array(depth > first ? (depth - first + 1) * levelColumns : 0);
     for (let level = first, row = 0; row < levels.length; level++, row += levelColumns) {
@@ -917,7 +920,7 @@ export class MessageScanner {
       levels[row + LEVEL_LOCAL] = this.#localStart[level]! - start;
     }
     runs.add(from, {
-      ...packBytes(this.#bytes, start, stop),
+      ...packed,
       depthMin,
       depth: depth - floor,
       levels,
