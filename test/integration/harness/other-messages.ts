@@ -96,12 +96,14 @@ function clearingMember(system: string, member: string): string {
 /** Writes the parts that differ in name from version to version. */
 class Version {
   readonly #bic: string;
+  readonly hasTransactionId: boolean;
   readonly hasUetr: boolean;
   readonly hasDateChoice: boolean;
 
   constructor(family: Family, version: string) {
     const definition = definitionOf(family, version);
     this.#bic = definition === 'pacs.008.001.02' || definition === 'pain.001.001.03' ? 'BIC' : 'BICFI';
+    this.hasTransactionId = family !== 'pain.001';
     this.hasUetr = !['pacs.008.001.02', 'pacs.008.001.06', 'pain.001.001.03'].includes(definition);
     this.hasDateChoice = definition !== 'pain.001.001.03';
   }
@@ -125,7 +127,7 @@ class Version {
     const ids = [
       element('InstrId', instructionId),
       element('EndToEndId', endToEndId),
-      element('TxId', transactionId),
+      this.hasTransactionId ? element('TxId', transactionId) : '',
       this.hasUetr ? element('UETR', uetr) : '',
     ];
     return `<PmtId>${ids.join('')}</PmtId>`;
@@ -283,10 +285,9 @@ export function buildOther(family: Family, version: string, message: OtherMessag
   if (family === 'pacs.009') return institutionTransfer(version, message);
   if (family === 'pacs.004') return paymentReturn(version, message);
   const { debtorAgent = { nameOnly: 'A bank without a code' }, debtorIban } = message.transactions[0]!;
-  const withoutType = message.transactions.map(({ transactionId: _none, ...transaction }) => transaction);
   return initiation(version, {
     messageId: message.messageId,
-    blocks: [{ debtorAgent, transactions: withoutType, ...(debtorIban === undefined ? {} : { debtorIban }) }],
+    blocks: [{ debtorAgent, transactions: message.transactions, ...(debtorIban === undefined ? {} : { debtorIban }) }],
     ...(message.numberOfTransactions === undefined ? {} : { numberOfTransactions: message.numberOfTransactions }),
     ...(message.controlSum === undefined ? {} : { controlSum: message.controlSum }),
   });
