@@ -283,6 +283,7 @@ export class PartitionReplay {
     const { result, offset } = row;
     if (result === null) {
       findings.add('unreadable', topics.results, partition, offset, 'this value cannot be read as a PaymentResult');
+      this.#accounts.forget();
       return;
     }
     this.#placement(row);
