@@ -15,6 +15,9 @@ const { values } = parseArgs({
   },
 });
 
+// Workers and the sink are killed when this process exits, which a signal alone would not make it do.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+
 const begun = performance.now();
 const report = await runSoak({
   events: Number(values.events),
