@@ -273,6 +273,12 @@ describe('a return', () => {
     expect(again.map(({ originalEventId }) => originalEventId)).toEqual(results.map(({ eventId }) => eventId));
   });
 
+  test.each(returnVersions)('by pacs.004.001.%s of a group that names no transaction is answered, not lost', async (version) => {
+    for (const ofMessage of [{}, { numberOfTransactions: '1' }, { controlSum: '0', total: { currency: 'EUR', amount: '0' } }]) {
+      expect((await settle('pacs.004', version, { ...message(), ...ofMessage })).map(shown)).toEqual(['-1 AM19']);
+    }
+  });
+
   test('of the same payment under another RtrId is another return, the same RtrId of another participant too', async () => {
     const first = transaction();
     await settle('pacs.004', '11', message(first));

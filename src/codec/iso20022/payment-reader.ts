@@ -137,6 +137,11 @@ class PaymentReader {
       );
       return true;
     }
+    if (scanner.transactionCount === 0) {
+      // A pacs.004 may return a whole group by naming it alone. Nothing would be told of such an event: it would look lost.
+      writer.setMessageRejection('AM19', `/Document/${map.body}/${map.transaction}: there is none, and nothing settles without`);
+      return true;
+    }
     for (let block = 0; block < scanner.blockCount; block++) {
       const inBlock = this.#count(scanner.blockRow[block]! + BLOCK_COUNT * 2);
       if (inBlock === -1 || inBlock === scanner.blockTransactions[block]) continue;
