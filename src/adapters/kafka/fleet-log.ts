@@ -14,7 +14,7 @@ import type { RecordBatch } from '../../codec/record-batch.ts';
 import type { CommitOutcome, FleetLog, KafkaTransaction, Log, Rebalance, Timing } from '../../ports.ts';
 import { systemTiming } from '../system/timing.ts';
 import { asError, call, connect, consume, countPartitions, disconnect, kafkaErrorCodes, librdkafkaClients, packMessages } from './client.ts';
-import type { KafkaClients, KafkaConsumer } from './client.ts';
+import type { KafkaClients, KafkaConsumer, Message } from './client.ts';
 import { createTransactions } from './transactions.ts';
 import type { GroupMember } from './transactions.ts';
 
@@ -41,6 +41,16 @@ export interface FleetLogOptions {
 }
 
 type Consumer = ReturnType<KafkaClients['createConsumer']>;
+
+/**
+ * What was not given before. A seek waits for a thread of the pool; one of an earlier assignment that comes late takes the
+ * partition back, and what was settled already would be read again.
+ */
+function behind(messages: readonly Message[], { topic, partition }: RecordBatch, next: number): RecordBatch | undefined {
+  return packMessages(
+    messages.filter((message) => message.topic === topic && message.partition === partition && message.offset >= next),
+  )[0];
+}
 
 export function createFleetLog(options: FleetLogOptions): FleetLog {
   const { topics, log, timing = systemTiming, clients = librdkafkaClients } = options;
@@ -91,6 +101,13 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     const partitions = assignment.filter((place) => place.topic === topics.inbound).map((place) => place.partition);
     try {
       if (code === kafkaErrorCodes.assignPartitions) {
+        // 1. The client hands us an assignment; before we take it, the process is stopped for longer than its session.
+        // 2. The client finds the session over, marks the assignment as lost and joins anew, without asking us.
+        // 3. We take the assignment that waited: it is another member's by now, and taking it would remove the mark.
+        if (client().assignmentLost()) {
+          client().unassign();
+          return;
+        }
         const places = partitions.flatMap(both);
         generation++;
         assigned.clear();
@@ -262,8 +279,11 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
         const flow = assigned.get(batch.partition);
         if (flow === undefined || flow === 'awaitingRelease') continue;
         const position = positions.get(`${batch.topic} ${batch.partition}`);
-        if (position !== undefined) position.next = batch.offsets[batch.count - 1]! + 1;
-        batches.push(batch);
+        if (position === undefined) continue;
+        const fresh = batch.offsets[0]! >= position.next ? batch : behind(messages, batch, position.next);
+        if (fresh === undefined) continue;
+        position.next = fresh.offsets[fresh.count - 1]! + 1;
+        batches.push(fresh);
       }
       options.onPacked?.((timing.monotonic() - packing) / 1000);
       return batches;
@@ -276,8 +296,8 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     },
 
     confirm(rebalance) {
-      // An assignment was answered when it came.
-      if (rebalance.kind === 'assigned') return;
+      // An assignment was answered when it came; and one that came after this event has ended what it is about.
+      if (rebalance.kind === 'assigned' || rebalances.some(({ kind }) => kind === 'assigned')) return;
       generation++;
       assigned.clear();
       positions.clear();
