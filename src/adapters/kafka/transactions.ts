@@ -33,6 +33,9 @@ const abortTimeoutMs = 5000;
 const retryDelayMs = 250;
 /** A commit takes some 15 ms; one that takes this long may have left a frame behind. */
 const suspectCommitMs = 1000;
+/** Two processes with one transactional id fence each other with every commit. */
+const fencedOftenAfter = 3;
+const fencedWindowMs = 60_000;
 /** Broker error codes: the group has moved on without us. Source: Kafka protocol, error codes. */
 const groupMovedOnCodes: ReadonlySet<number> = new Set([22, 25, 27, 82]);
 /** Trying again cannot help. */
@@ -75,6 +78,15 @@ export function createTransactions(options: TransactionsOptions): Transactions {
   /** Producers that may have left a frame behind on its way. */
   const suspects = new WeakSet<Producer>();
   let stopping = false;
+  /** When a newer epoch of our transactional id was found in force. */
+  let fencedAt: number[] = [];
+
+  /** Now and then it is a frame of our own that came late (InitProducerId raises the epoch too); often is somebody else. */
+  const isFencedOften = (): boolean => {
+    const now = timing.monotonic();
+    fencedAt = [...fencedAt.filter((at) => now - at < fencedWindowMs), now];
+    return fencedAt.length > fencedOftenAfter;
+  };
 
   const open = async (): Promise<Producer> => {
     const candidate = options.clients.createProducer(options.brokers, options.clientId, {
@@ -194,7 +206,7 @@ export function createTransactions(options: TransactionsOptions): Transactions {
         const error = asError(thrown);
         if (error instanceof TypeError || error instanceof RangeError) throw error;
         const openForMs = timing.monotonic() - begunAt;
-        if (fencedCodes.has(error.code ?? 0) && openForMs < options.transactionTimeoutMs * 0.8) {
+        if (fencedCodes.has(error.code ?? 0) && openForMs < options.transactionTimeoutMs * 0.8 && isFencedOften()) {
           throw new FatalError(
             `Another process uses the transactional id ${options.transactionalId}: give each worker a WORKER_ID of its own.`,
             { cause: error },
