@@ -9,7 +9,7 @@
  */
 import type { TopicNames } from './domain/topics.ts';
 import { Epoch } from './epoch.ts';
-import { FatalError } from './errors.ts';
+import { FatalError, invariant } from './errors.ts';
 import { Lane } from './lane.ts';
 import { LaneBook } from './lane-book.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -174,6 +174,7 @@ export class Fleet {
     log.info({ partitions: event.partitions }, `Partitions ${event.kind}`);
     switch (event.kind) {
       case 'assigned':
+        invariant(this.#lanes.size === 0, 'partitions are assigned only when those before were given back');
         fleetLog.confirm(event);
         this.#isAssigned = true;
         for (const partition of event.partitions) this.#openLane(partition);
