@@ -95,6 +95,8 @@ class SimClient extends EventEmitter {
     readonly onHiccup?: () => void;
     /** May be held up on its way. */
     readonly late?: () => void;
+    /** How often, beside other frames. */
+    readonly lateShare?: number;
   }): void {
     const deadline = this.world.now + request.timeoutMs;
     const { chance } = this.world;
@@ -110,7 +112,7 @@ class SimClient extends EventEmitter {
         request.onHiccup?.();
         return retry(100 + chance.below(100));
       }
-      if (request.late !== undefined && chance.chance(this.network.heldFrames)) {
+      if (request.late !== undefined && chance.chance(this.network.heldFrames * (request.lateShare ?? 1))) {
         // Held up: the client gives up on the connection, and sends it again over a new one.
         const { late } = request;
         this.world.schedule(20 + chance.below(chance.chance(0.5) ? 400 : 6000), late);
@@ -167,6 +169,7 @@ export class SimConsumer extends SimClient {
   #timeoutMs = 1000;
   #wake: (() => void) | null = null;
   #lastConsume = 0;
+  #lastCallAt = 0;
   readonly #watch: (partition: SimPartition) => void;
 
   constructor(parts: Parts, settings: Settings) {
@@ -261,6 +264,7 @@ export class SimConsumer extends SimClient {
     const round = ++this.#heartbeats;
     this.#heartbeatLater(round);
     this.#watchSession(round);
+    this.cluster.onAssigned?.(this.process);
     this.#wakeSoon();
   }
 
@@ -383,7 +387,10 @@ export class SimConsumer extends SimClient {
         this.#wake = null;
         const after = this.world.chance.chance(0.5);
         if (after) this.process.after(0.05, () => done(null, []));
-        this.process.after(0.1 + this.world.chance.unit() * 0.4, () => this.#callRebalance(op));
+        // Calls into JavaScript keep their order among themselves.
+        const at = Math.max(this.world.now + 0.1 + this.world.chance.unit() * 2, this.#lastCallAt + 0.01);
+        this.#lastCallAt = at;
+        this.process.after(at - this.world.now, () => this.#callRebalance(op));
         if (!after) this.process.after(0.8, () => done(null, []));
         return;
       }
@@ -550,12 +557,16 @@ class SimProducer extends SimClient {
   };
 
   initTransactions(timeoutMs: number, done: Done<void>): void {
+    const init = (): Answer<{ pid: number; epoch: number }> =>
+      this.cluster.initProducerId(this.#self.transactionalId, this.#settings['transaction.timeout.ms'] as number);
     this.request({
       component: 'transactions',
       timeoutMs,
       retryOn: [codes.concurrentTransactions],
-      effect: () => this.cluster.initProducerId(this.#self.transactionalId, this.#settings['transaction.timeout.ms'] as number),
+      effect: init,
       onHiccup: this.#hiccup,
+      late: () => void init(),
+      lateShare: 0.1,
       done: (error, value) => {
         if (error !== null) return done(error);
         this.#pid = value!.pid;
@@ -607,6 +618,8 @@ class SimProducer extends SimClient {
       else group.push(record);
     }
     this.#flushing++;
+    const self = this.#self;
+    const add = (): Answer<null> => this.cluster.addToTransaction(self, [...groups.keys()], null);
     const partDone = (): void => {
       if (--this.#flushing === 0 && this.#queue.length === 0) this.#whenFlushed?.();
     };
@@ -614,8 +627,9 @@ class SimProducer extends SimClient {
       component: 'transactions',
       timeoutMs: 60_000,
       retryOn: [codes.concurrentTransactions],
-      effect: () => this.cluster.addToTransaction(this.#self, [...groups.keys()], null),
+      effect: add,
       onHiccup: this.#hiccup,
+      late: () => void add(),
       done: (error) => {
         if (error !== null || !this.#isOpen) {
           if (error !== null) this.#fail(error);
@@ -685,6 +699,7 @@ class SimProducer extends SimClient {
         retryOn: [codes.concurrentTransactions],
         effect: () => this.cluster.addToTransaction(self, [], group),
         onHiccup: this.#hiccup,
+        late: () => void this.cluster.addToTransaction(self, [], group),
         done: (error) => {
           if (error !== null) return finish(error);
           this.#isRegistered = true;

@@ -5,7 +5,7 @@
  * What it answers was taken from Kafka 4.1's and librdkafka 2.15's sources, the dangerous parts on purpose: markers come
  * late, an EndTxn of the same epoch is taken whenever it comes, and offsets without a member id are taken from anybody.
  */
-import type { World } from './world.ts';
+import type { SimProcess, World } from './world.ts';
 
 export const codes = {
   none: 0,
@@ -130,6 +130,8 @@ export class Cluster {
   readonly txns: Txn[] = [];
   /** Until when a part of the cluster does not answer. */
   readonly awayUntil: Record<Component, number> = { data: 0, transactions: 0, groups: 0 };
+  /** A member has heard of its new assignment; for faults at that moment. */
+  onAssigned: ((process: SimProcess) => void) | null = null;
   readonly watchers = new Set<(partition: SimPartition) => void>();
   readonly #coordinated = new Map<string, Coordinated>();
   readonly #groups = new Map<string, Group>();

@@ -39,7 +39,7 @@ for (let seed = from; seed < from + seeds; seed++) {
       try {
         resolve(runSeed(seed, { keepTrace: values.trace, ...(only === undefined ? {} : { only }) }));
       } catch (error) {
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       }
     });
   });

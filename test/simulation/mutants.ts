@@ -180,10 +180,10 @@ export const mutants: readonly Mutant[] = [
     replace: 'const places = partitions.map((partition) => ({ topic: topics.inbound, partition }));',
   },
   {
-    name: 'a lane goes on from the oldest record',
+    name: 'a lane goes on behind the next record',
     file: 'src/adapters/kafka/fleet-log.ts',
     find: 'offset: offset ?? oldest }, requestTimeoutMs',
-    replace: 'offset: oldest }, requestTimeoutMs',
+    replace: 'offset: offset === null ? oldest : offset + 1 }, requestTimeoutMs',
   },
   {
     name: 'an assignment that was given back still counts as ours',

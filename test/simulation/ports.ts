@@ -38,7 +38,7 @@ export function simulatedClaims(options: {
               process.after(50, () => reject(new OutageError('redis', 'the answer was lost')));
             } else process.after(latency(), () => resolve(answer));
           },
-          (error: unknown) => process.after(latency(), () => reject(error)),
+          (error: unknown) => process.after(latency(), () => reject(error instanceof Error ? error : new Error(String(error)))),
         );
       });
     });
@@ -75,6 +75,8 @@ export interface SimEvent {
   readonly deadLetter: DeadLetterCode | null;
   readonly rejected: MessageReasonCode | null;
   readonly transactions: readonly SimTransaction[];
+  /** Makes some events as large as real ones may be. */
+  readonly padding?: string;
 }
 
 /** The registry or a thread keeps the decoder waiting until then. */

@@ -68,6 +68,11 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
     decoderFaults,
     topics,
     directory: () => directory,
+    limits: {
+      pollRecordsMax: chance.pick([2000, 2000, 10]),
+      epochBytesMax: chance.pick([32 << 20, 32 << 20, 4000]),
+      pendingBytesMax: 64 << 20,
+    },
     onLog: (worker, level, fields, message) => {
       world.note(`${worker} ${level}: ${message} ${JSON.stringify(fields, plain)}`);
       if (level === 'error' && message.startsWith('The lane halts')) violations.push(`${worker}: ${message}`);
@@ -131,6 +136,22 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
   const state = { snapshot: redis.snapshot() };
   const possible: readonly (readonly [string, () => void])[] = [
     ['kill', () => some()?.process.kill()],
+    ['zombie from its assignment on', () => {
+      cluster.onAssigned = (process) => {
+        cluster.onAssigned = null;
+        process.pause(6_000 + chance.below(6_000));
+      };
+    }],
+    ['zombie finds Redis emptied', () => {
+      const forMs = 6_500 + chance.below(6_000);
+      some()?.process.pause(forMs);
+      world.schedule(forMs - 150 + chance.below(400), () => redis.flush());
+    }],
+    ['offsets forgotten', () => {
+      const { offsets, members, pending } = cluster.group(groupId);
+      // The broker does that to a group which nobody is in.
+      if (members.size === 0 && pending.size === 0) offsets.clear();
+    }],
     ['short pause', () => some()?.process.pause(50 + chance.below(3000))],
     ['zombie', () => some()?.process.pause(6_500 + chance.below(10_000))],
     ['stop', () => stop(some())],
@@ -142,7 +163,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
     ['no transaction coordinator', () => outage('transactions', 100 + chance.below(chance.chance(0.3) ? 15_000 : 2000))],
     ['no group coordinator', () => outage('groups', 100 + chance.below(chance.chance(0.3) ? 15_000 : 2000))],
     ['no brokers', () => {
-      const forMs = 100 + chance.below(chance.chance(0.2) ? 20_000 : 3000);
+      const forMs = 100 + chance.below(chance.chance(0.2) ? 60_000 : 3000);
       outage('data', forMs);
       outage('transactions', forMs);
       outage('groups', forMs);
@@ -200,6 +221,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
 
   const heal = (): void => {
     world.note('nemesis: all is well again');
+    cluster.onAssigned = null;
     for (const component of ['data', 'transactions', 'groups'] as const) cluster.awayUntil[component] = 0;
     for (const worker of workers) {
       worker.network.lostAnswers = worker.network.heldFrames = worker.network.silentEnds = 0;

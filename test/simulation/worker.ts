@@ -7,6 +7,7 @@ import { createTopicReader } from '../../src/adapters/kafka/topic-reader.ts';
 import type { Directory } from '../../src/domain/participant.ts';
 import type { TopicNames } from '../../src/domain/topics.ts';
 import { Fleet } from '../../src/fleet.ts';
+import type { FleetLimits } from '../../src/fleet.ts';
 import { createPipeline } from '../../src/pipeline.ts';
 import type { Claims, Log, Telemetry } from '../../src/ports.ts';
 import { createDecodeStage } from '../../src/stages/decode.ts';
@@ -31,6 +32,7 @@ export interface Outside {
   readonly decoderFaults: DecoderFaults;
   readonly topics: TopicNames;
   readonly directory: () => Directory;
+  readonly limits: Pick<FleetLimits, 'pollRecordsMax' | 'epochBytesMax' | 'pendingBytesMax'>;
   readonly onLog: (worker: string, level: string, fields: Readonly<Record<string, unknown>>, message: string) => void;
 }
 
@@ -85,9 +87,7 @@ export function startWorker(outside: Outside, workerId: string, incarnation: num
     telemetry,
     limits: {
       commitIntervalMs: 100,
-      pollRecordsMax: 2_000,
-      pendingBytesMax: 64 << 20,
-      epochBytesMax: 32 << 20,
+      ...outside.limits,
       drainDeadlineMs: 10_000,
       dedupeWindowSeconds: 86_400,
     },

@@ -43,6 +43,7 @@ export function createWorkload(chance: Chance, partitions: number): Workload {
   const misdirected = chance.pick([0, 0.1, 0.4, 1]);
   const several = chance.pick([0, 0.15, 0.5]);
   const again = chance.pick([0, 0.1, 0.3]);
+  const padding = chance.chance(0.1) ? 'x'.repeat(chance.pick([20_000, 300_000])) : null;
   const sent: SimTransaction[] = [];
   let count = 0;
 
@@ -81,6 +82,7 @@ export function createWorkload(chance: Chance, partitions: number): Workload {
         deadLetter: chance.chance(0.03) ? chance.pick(['NOT_FRAMED', 'XML_INVALID'] as const) : null,
         rejected: chance.chance(0.03) ? chance.pick(['FF01', 'AM19'] as const) : null,
         transactions,
+        ...(padding !== null && chance.chance(0.3) ? { padding } : {}),
       };
       const home = ownerOf(transactions[0]!.debited);
       return {
