@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 
-export const apiKeys = { produce: 0, endTxn: 26, txnOffsetCommit: 28 } as const;
+export const apiKeys = { produce: 0, initProducerId: 22, endTxn: 26, txnOffsetCommit: 28 } as const;
 const addressTelling = new Set([3, 10, 60]);
 const answerTimeoutMs = 10_000;
 

@@ -24,7 +24,7 @@ import { apiKeys, commits, startFrameProxy } from './frame-proxy.ts';
 import type { FrameProxy, Held, HoldMode, Request } from './frame-proxy.ts';
 
 /** What is held up. */
-export type Late = 'commit' | 'abort' | 'produce' | 'offsets';
+export type Late = 'commit' | 'abort' | 'produce' | 'offsets' | 'init';
 
 export interface Trial {
   readonly late: Late;
@@ -42,7 +42,7 @@ export interface Observation extends Trial {
   readonly milliseconds: number;
 }
 
-export const everyTrial: readonly Trial[] = (['commit', 'abort', 'produce', 'offsets'] as const).flatMap((late) =>
+export const everyTrial: readonly Trial[] = (['commit', 'abort', 'produce', 'offsets', 'init'] as const).flatMap((late) =>
   (['reset', 'timeout'] as const).flatMap((mode) => (['aborts', 'commits'] as const).map((second) => ({ late, mode, second }))),
 );
 
@@ -57,6 +57,8 @@ const matching: Readonly<Record<Late, (request: Request) => boolean>> = {
   abort: (request) => request.apiKey === apiKeys.endTxn && !commits(request),
   produce: ({ apiKey }) => apiKey === apiKeys.produce,
   offsets: ({ apiKey }) => apiKey === apiKeys.txnOffsetCommit,
+  // It knows no epoch, so nobody refuses it: it ends what is open, and the producer finds itself fenced.
+  init: ({ apiKey }) => apiKey === apiKeys.initProducerId,
 };
 
 export class TrialBench {
@@ -104,17 +106,23 @@ export class TrialBench {
   async run(trial: Trial): Promise<Observation> {
     const begunAt = performance.now();
     const from = await this.#ends();
+    let held: Held | undefined;
+    if (trial.late === 'init') {
+      await this.#log?.stop();
+      this.#log = undefined;
+    } else await this.#member();
+    void this.#proxy.hold(matching[trial.late], trial.mode).then((taken) => (held = taken));
     const log = await this.#member();
     // Who does not poll for two minutes is put out of the group.
     await log.poll({ recordsMax: 1, waitMs: 0 });
     const first = this.#transaction();
     const second = this.#transaction();
-    let held: Held | undefined;
-    void this.#proxy.hold(matching[trial.late], trial.mode).then((taken) => (held = taken));
     let arrived = false;
     const deliver = async (): Promise<void> => {
       if (held === undefined) return;
-      await held.release();
+      const late = held;
+      held = undefined;
+      await late.release();
       arrived = true;
     };
 
