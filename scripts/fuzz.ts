@@ -106,7 +106,8 @@ function timeIsLinear(): boolean {
   for (const [name, text] of hostileMessages()) {
     const bytes = Buffer.from(text);
     let best = Infinity;
-    for (let round = 0; round < 9; round++) {
+    // On a busy machine CPU time is lengthened by the neighbours: the best of many rounds is what the message needs.
+    for (let round = 0; round < 60 && (round < 5 || best > hostileMillisecondsMax / 2); round++) {
       const before = process.cpuUsage();
       readMessage(bytes, 'pacs.008.001.08', reader);
       const { user, system } = process.cpuUsage(before);

@@ -224,6 +224,7 @@ export class MessageScanner {
   readonly #heads: MessageHead[] = [];
   #start = 0;
   #headKnown = false;
+  #walkOpaque = false;
 
   // The start tag that was read last.
   #selfClosed = false;
@@ -235,9 +236,9 @@ export class MessageScanner {
   readonly #attributePrefixLength = new Int32Array(attributesMax);
   readonly #attributeValue = new Int32Array(attributesMax);
   readonly #attributeValueLength = new Int32Array(attributesMax);
-  /** Of the whole name, and of the name without its prefix. */
+  /** Of the name as written, and of the local name with its namespace. */
   readonly #attributeHash = new Int32Array(attributesMax);
-  readonly #attributeLocalHash = new Int32Array(attributesMax);
+  readonly #attributeExpandedHash = new Int32Array(attributesMax);
   readonly #attributeBinding = new Int32Array(attributesMax);
 
   // Namespace bindings in scope, innermost last. URIs are spans.
@@ -440,24 +441,50 @@ export class MessageScanner {
       at = this.#skipText(at);
       const mark = at + 1 < end ? bytes[at + 1]! : 0;
       if (mark === SLASH) {
-        at = this.#endTag(at);
+        const depth = this.#depth;
+        const from = this.#nameStart[depth]!;
+        const length = this.#nameLength[depth]!;
+        let i = 0;
+        while (i < length && bytes[at + 2 + i] === bytes[from + i]) i++;
+        if (i === length && at + 2 + i < end && bytes[at + 2 + i] === GREATER) at = this.#pop(at + 3 + i);
+        else at = this.#endTag(at);
         if (this.#depth === floor) return at;
         if (this.#depth <= opaqueFloor) opaqueFloor = -1;
+      } else if (mode !== WALK_ENVELOPE && nameClass[mark] === NAME_START && this.#depth < depthMax) {
+        // A plain start tag needs no more than to be remembered, unless its name is one that is looked out for.
+        let nameEnd = at + 2;
+        while (nameEnd < end && (nameClass[bytes[nameEnd]!]! & NAME_START) !== 0) nameEnd++;
+        const length = nameEnd - at - 1;
+        if (nameEnd < end && bytes[nameEnd] === GREATER && (opaqueFloor >= 0 || !isLookedOutFor(mark, length))) {
+          const depth = ++this.#depth;
+          this.#nameStart[depth] = this.#localStart[depth] = at + 1;
+          this.#nameLength[depth] = length;
+          this.#bindingMark[depth] = this.#bindings;
+          at = nameEnd + 1;
+        } else {
+          at = this.#walkStartTag(at, opaqueFloor >= 0);
+          if (this.#walkOpaque) opaqueFloor = this.#depth - 1;
+        }
       } else if (mark === BANG || mark === QUESTION) at = this.#markup(at, true);
-      else if (opaqueFloor >= 0) {
-        at = this.#startTag(at);
-        if (this.#selfClosed) at = this.#pop(at);
-      } else if (mode === WALK_ENVELOPE) at = this.#element(at, mode);
+      else if (mode === WALK_ENVELOPE) at = this.#element(at, mode);
       else {
-        const elementAt = at;
-        at = this.#startTag(at);
-        const depth = this.#depth;
-        if (this.#isIso(depth, documentName)) this.#invalid('more than one ISO 20022 Document', elementAt);
-        if (this.#selfClosed) at = this.#pop(at);
-        else if (this.#isOwn() && this.#localIs(depth, opaqueName)) opaqueFloor = depth - 1;
-        else if (depth === this.#bodyDepth + 3 && this.#localIs(depth, messageIdName)) at = this.#noteMessageId(at);
+        at = this.#walkStartTag(at, opaqueFloor >= 0);
+        if (this.#walkOpaque) opaqueFloor = this.#depth - 1;
       }
     }
+  }
+
+  /** A start tag of a part that has no tables, by the book. Says in `#walkOpaque` whether an opaque part begins with it. */
+  #walkStartTag(start: number, isOpaque: boolean): number {
+    let at = this.#startTag(start);
+    const depth = this.#depth;
+    this.#walkOpaque = false;
+    if (!isOpaque && this.#isIso(depth, documentName)) this.#invalid('more than one ISO 20022 Document', start);
+    if (this.#selfClosed) return this.#pop(at);
+    if (isOpaque) return at;
+    if (this.#isOwn() && this.#localIs(depth, opaqueName)) this.#walkOpaque = true;
+    else if (depth === this.#bodyDepth + 3 && this.#localIs(depth, messageIdName)) at = this.#noteMessageId(at);
+    return at;
   }
 
   /** Depth of the supplementary data that the present element is in; -1 where it is in none. */
@@ -1487,10 +1514,11 @@ export class MessageScanner {
       if (prefixed === 1) continue;
       const local = start + prefixLength + 1;
       const localLength = this.#attributeNameLength[i]! - prefixLength - 1;
-      const hash = hashOf(bytes, local, localLength);
-      this.#attributeLocalHash[i] = hash;
+      const uriHash = binding < 0 ? 0 : this.#bindingUriHash[binding]!;
+      const hash = hashOf(bytes, local, localLength) ^ Math.imul(uriHash, 31);
+      this.#attributeExpandedHash[i] = hash;
       for (let j = 0; j < i; j++) {
-        if (this.#attributeBinding[j] === noExpandedName || this.#attributeLocalHash[j] !== hash) continue;
+        if (this.#attributeExpandedHash[j] !== hash || this.#attributeBinding[j] === noExpandedName) continue;
         const skip = this.#attributePrefixLength[j]! + 1;
         const otherLocal = this.#attributeName[j]! + skip;
         if (!equalBytes(bytes, local, localLength, bytes, otherLocal, this.#attributeNameLength[j]! - skip)) continue;
@@ -1875,6 +1903,11 @@ export class MessageScanner {
     this.reasonAt = Math.min(at, this.#end);
     throw stopped;
   }
+}
+
+/** By first letter and length: Document, SplmtryData, MsgId, and whatever else looks like them at first sight. */
+function isLookedOutFor(first: number, length: number): boolean {
+  return (first === 0x44 && length === 8) || (first === 0x53 && length === 11) || (first === 0x4d && length === 5);
 }
 
 const noCaptures = new Int16Array(0);
