@@ -71,11 +71,31 @@ describe('a fleet that is as it must be', () => {
       while (working) await send(bench, traffic, 20);
     })();
     try {
-      for (let i = 0; i < 3; i++) {
+      for (let i = 0; i < 2; i++) {
         const { code, answer } = await verify(bench);
         expect(answer.findings).toEqual([]);
         expect([code, answer.results > 300]).toEqual([0, true]);
       }
+    } finally {
+      working = false;
+      await work;
+    }
+  });
+
+  it('is found so while a worker was killed and left its Kafka transaction open', async () => {
+    const killed = bench.services[0]!;
+    let working = true;
+    const work = (async () => {
+      while (working) await send(bench, traffic, 20);
+    })();
+    try {
+      const verifying = verify(bench, '--no-clickhouse');
+      await killed.kill();
+      await bench.startWorker();
+      const { code, answer } = await verifying;
+      expect([code, answer.findings]).toEqual([0, []]);
+      const again = await verify(bench, '--no-clickhouse');
+      expect([again.code, again.answer.findings]).toEqual([0, []]);
     } finally {
       working = false;
       await work;

@@ -1,16 +1,26 @@
 /**
  * The committed offsets of a group, as somebody sees them who is no member of it.
  */
+import { OutageError } from '../../errors.ts';
 import type { Timing } from '../../ports.ts';
 import { systemTiming } from '../system/timing.ts';
-import { call, connect, disconnect, librdkafkaClients } from './client.ts';
+import { asError, call, connect, disconnect, kafkaErrorCodes, librdkafkaClients } from './client.ts';
 
 const requestTimeoutMs = 10_000;
+/** A killed worker leaves its Kafka transaction open until the coordinator times it out. */
+const stableWithinMs = 60_000;
 
 export interface GroupOffsets {
   /** In the order of the places, null where the group has none. Waits for Kafka transactions that are about to set them. */
   committed(places: readonly { readonly topic: string; readonly partition: number }[]): Promise<readonly (number | null)[]>;
   close(): Promise<void>;
+}
+
+interface Answer {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset?: number;
+  readonly error?: unknown;
 }
 
 /** Throws when Kafka does not answer. */
@@ -32,11 +42,22 @@ export async function openGroupOffsets(options: {
     await disconnect(consumer, 1000, timing);
     throw error;
   }
+  const ask = (places: Parameters<GroupOffsets['committed']>[0]): Promise<Answer[]> =>
+    call((done) => consumer.committed(places.map(({ topic, partition }) => ({ topic, partition })), requestTimeoutMs, done as never));
+
   return {
     async committed(places) {
-      const answers = await call<{ topic: string; partition: number; offset?: number; error?: unknown }[]>((done) =>
-        consumer.committed(places.map(({ topic, partition }) => ({ topic, partition })), requestTimeoutMs, done as never),
-      );
+      const deadline = timing.monotonic() + stableWithinMs;
+      let answers: Answer[] | undefined;
+      while (answers === undefined) {
+        answers = await ask(places).catch((thrown: unknown) => {
+          const error = asError(thrown);
+          if (error.code !== kafkaErrorCodes.timedOut || timing.monotonic() > deadline) {
+            throw new OutageError('kafka', `Kafka does not tell the group's committed offsets: ${error.message}.`, { cause: error });
+          }
+          return undefined;
+        });
+      }
       return places.map((place) => {
         const answer = answers.find((one) => one.topic === place.topic && one.partition === place.partition);
         if (answer === undefined || answer.error) throw new Error(`Kafka does not tell the committed offset of ${place.topic}-${place.partition}.`);
