@@ -40,7 +40,10 @@ export type Rebalance =
   | { readonly kind: 'revoked'; readonly partitions: readonly number[] }
   | { readonly kind: 'lost'; readonly partitions: readonly number[] };
 
-/** Everything that one Kafka transaction holds. All of it becomes visible, or nothing. */
+/**
+ * Everything that one Kafka transaction holds. All of it becomes visible, or nothing. It moves at least one offset: by that
+ * alone is it known, when the answer was lost, whether it was committed.
+ */
 export interface KafkaTransaction {
   readonly records: RecordSlab;
   readonly offsets: readonly TopicOffset[];
