@@ -174,6 +174,13 @@ export const mutants: readonly Mutant[] = [
     faults: ['held frames', 'kill'],
   },
   {
+    name: 'an assignment that was lost while it waited is taken',
+    file: 'src/adapters/kafka/fleet-log.ts',
+    find: 'if (client().assignmentLost()) {\n          client().unassign();\n          return;\n        }',
+    replace: '',
+    faults: ['zombie from its assignment on', 'scale', 'stop'],
+  },
+  {
     name: 'the routed twin is not assigned',
     file: 'src/adapters/kafka/fleet-log.ts',
     find: 'const places = partitions.flatMap(both);',
