@@ -274,8 +274,9 @@ describe('a return', () => {
   });
 
   test.each(returnVersions)('by pacs.004.001.%s of a group that names no transaction is answered, not lost', async (version) => {
-    for (const ofMessage of [{}, { numberOfTransactions: '1' }, { controlSum: '0', total: { currency: 'EUR', amount: '0' } }]) {
-      expect((await settle('pacs.004', version, { ...message(), ...ofMessage })).map(shown)).toEqual(['-1 AM19']);
+    expect((await settle('pacs.004', version, { ...message(), numberOfTransactions: '1' })).map(shown)).toEqual(['-1 AM19']);
+    for (const ofMessage of [{}, { controlSum: '0', total: { currency: 'EUR', amount: '0' } }]) {
+      expect((await settle('pacs.004', version, { ...message(), ...ofMessage })).map(shown)).toEqual(['-1 FF01']);
     }
   });
 

@@ -195,17 +195,30 @@ export interface LineColumn {
   readonly column: number;
 }
 
+/** `at`: an offset into the bytes; what is said of it is of the message that begins at `start`. */
 export function lineColumn(bytes: Uint8Array, start: number, at: number): LineColumn {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let line = 1;
-  let column = 1;
-  let from = start;
-  if (bytes[from] === 0xef && bytes[from + 1] === 0xbb && bytes[from + 2] === 0xbf) from += 3;
-  for (let i = from; i < at; i++) {
-    const byte = bytes[i]!;
-    if (byte === 0x0a || (byte === 0x0d && bytes[i + 1] !== 0x0a)) {
-      line++;
-      column = 1;
-    } else if ((byte & 0xc0) !== 0x80 && byte !== 0x0d) column++;
+  let lineAt = start;
+  if (bytes[start] === 0xef && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf) lineAt += 3;
+  for (let i = lineAt; i < at; ) {
+    if (i + 4 <= at) {
+      // Line ends are among the bytes below 16, which most words of four have none of.
+      const word = view.getInt32(i, true);
+      if (((word - 0x10101010) & ~word & 0x80808080) === 0) {
+        i += 4;
+        continue;
+      }
+    }
+    for (const stop = Math.min(i + 4, at); i < stop; i++) {
+      const byte = bytes[i]!;
+      if (byte === 0x0a || (byte === 0x0d && bytes[i + 1] !== 0x0a)) {
+        line++;
+        lineAt = i + 1;
+      }
+    }
   }
+  let column = 1;
+  for (let i = lineAt; i < at; i++) if ((bytes[i]! & 0xc0) !== 0x80 && bytes[i] !== 0x0d) column++;
   return { line, column };
 }

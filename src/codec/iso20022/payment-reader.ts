@@ -139,7 +139,7 @@ class PaymentReader {
     }
     if (scanner.transactionCount === 0) {
       // A pacs.004 may return a whole group by naming it alone. Nothing would be told of such an event: it would look lost.
-      writer.setMessageRejection('AM19', `/Document/${map.body}/${map.transaction}: there is none, and nothing settles without`);
+      writer.setMessageRejection('FF01', `/Document/${map.body}/${map.transaction}: the message holds no transaction, and nothing settles without`);
       return true;
     }
     for (let block = 0; block < scanner.blockCount; block++) {

@@ -288,6 +288,13 @@ describe('the definitions that settle', () => {
     it('is rejected when its total is not the sum', () => {
       expect(readMessage(pacs004(definition).replace('>75.5<', '>75.51<')).rejection).toBe('AM10');
     });
+    it('that holds no transaction is rejected as a whole, since nothing else would be told of it', () => {
+      const empty = pacs004(definition).replace(/<TxInf>.*<\/TxInf>/s, '').replace('<NbOfTxs>1<', '<NbOfTxs>0<');
+      const read = readMessage(empty);
+      expect([read.rejection, read.transactions, read.messageId]).toEqual(['FF01', [], 'MSG-4']);
+      expect(read.reason).toContain('holds no transaction');
+      expect(readMessage(empty.replace('<NbOfTxs>0<', '<NbOfTxs>1<')).rejection).toBe('AM19');
+    });
   });
 
   describe.each([
