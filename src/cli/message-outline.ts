@@ -17,6 +17,8 @@ const token = /<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>|<\?[\s\S]*?\?>|<[^>]*>|[
 const namespaceForm = /^urn:iso:std:iso:20022:tech:xsd:([a-z]{4}\.\d{3}\.\d{3}\.\d{2})$/;
 const transactionTags = new Set(['CdtTrfTxInf', 'TxInf', 'PmtInf']);
 const agentTags = ['InstgAgt', 'DbtrAgt', 'Dbtr'] as const;
+/** What lies in these speaks of another payment: the one that is covered, the one that is returned. */
+const otherPayments = ['UndrlygCstmrCdtTrf', 'OrgnlTxRef'];
 /** Further than this no first transaction begins. */
 const charactersMax = 1 << 20;
 
@@ -64,7 +66,7 @@ function typeOf(documentTag: string, namespaces: ReadonlyMap<string, string>): s
 
 function note(path: readonly string[], text: string, found: Map<string, string>): void {
   const institution = path.lastIndexOf('FinInstnId');
-  if (text === '' || institution < 2) return;
+  if (text === '' || institution < 2 || otherPayments.some((tag) => path.includes(tag))) return;
   const agent = path[institution - 1]!;
   const place = path[institution - 2]! === 'GrpHdr' ? 'header' : 'transaction';
   const field = path.slice(institution + 1).join('/');
