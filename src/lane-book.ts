@@ -37,6 +37,8 @@ interface Owed {
 export class LaneBook {
   readonly partition: number;
   readonly ledger: Ledger;
+  /** The window of claims that this lane has claimed in; null before its first claim, and after it rebuilt the window. */
+  claimsWindow: string | null = null;
   readonly #topics: TopicNames;
   readonly #worker: string;
   readonly #owed = new Map<number, Owed>();

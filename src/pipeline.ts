@@ -45,7 +45,7 @@ export function createPipeline(stages: {
     async settle(decoded, book, epoch, signal) {
       const work = stages.routeStage(decoded);
       const claiming = monotonic();
-      await stages.dedupeStage(work, signal);
+      await stages.dedupeStage(work, book, signal);
       // Abandoned meanwhile: the epoch that is being filled now is no longer this lane's.
       signal.throwIfAborted();
       const settling = monotonic();

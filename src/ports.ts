@@ -128,11 +128,14 @@ export interface ClaimRequest {
   readonly keys: readonly string[];
   /** Who claims: `<inbound partition>:<inbound offset>:<transaction index>:<event id>`. */
   readonly makers: readonly string[];
+  /** The window that was claimed in before, null for any: in another one nothing is claimed. */
+  readonly window: string | null;
 }
 
 /**
  * `claimed`: for each key null when it is now ours, or was ours before (a redelivery); else the maker who has it.
- * `windowIncomplete`: Redis was found empty, restarted or replaced; nothing was claimed, and a restore is due.
+ * `windowIncomplete`: Redis was found empty, restarted or replaced, or its window was filled again by somebody else since;
+ * nothing was claimed, and a restore is due.
  */
 export type ClaimAnswer =
   | {
@@ -140,6 +143,8 @@ export type ClaimAnswer =
       readonly owners: readonly (string | null)[];
       /** How many were ours before. */
       readonly redelivered: number;
+      /** Which restore made the window whole. */
+      readonly window: string;
     }
   | { readonly kind: 'windowIncomplete' };
 

@@ -4,13 +4,14 @@
  */
 import { OutageError } from '../errors.ts';
 import { claimHolder, claimKey, claimMaker } from '../domain/claim.ts';
+import type { LaneBook } from '../lane-book.ts';
 import type { Claims, Log, Telemetry, Timing } from '../ports.ts';
 import type { Step, Work } from './route.ts';
 
 const retryDelayMs = 100;
 
 /** Fills in the holder of every transfer that may claim. Rejects only when `signal` is aborted. */
-export type DedupeStage = (work: Work, signal: AbortSignal) => Promise<void>;
+export type DedupeStage = (work: Work, book: LaneBook, signal: AbortSignal) => Promise<void>;
 
 export function createDedupeStage(ports: {
   readonly claims: Claims;
@@ -20,7 +21,7 @@ export function createDedupeStage(ports: {
   readonly log: Log;
   readonly timing: Timing;
 }): DedupeStage {
-  return async function dedupeStage({ records, steps }, signal) {
+  return async function dedupeStage({ records, steps }, book, signal) {
     const claimants = steps.filter(
       (step): step is Extract<Step, { kind: 'transfer' }> => step.kind === 'transfer' && step.refusal === null,
     );
@@ -34,8 +35,11 @@ export function createDedupeStage(ports: {
     for (;;) {
       signal.throwIfAborted();
       try {
-        const answer = await ports.claims.claim(request);
+        // A window that somebody else has filled again meanwhile holds nothing of what this lane has settled and not yet
+        // committed: a zombie of the partition rebuilt it from the results after Redis was emptied. So it is named.
+        const answer = await ports.claims.claim({ ...request, window: book.claimsWindow });
         if (answer.kind === 'claimed') {
+          book.claimsWindow = answer.window;
           let duplicates = 0;
           answer.owners.forEach((owner, i) => {
             claimants[i]!.holder = claimHolder(owner);
@@ -47,7 +51,9 @@ export function createDedupeStage(ports: {
           ports.telemetry.dedupe('duplicate', duplicates);
           return;
         }
-        if (await ports.rebuild(records.partition, signal)) continue;
+        const rebuilt = await ports.rebuild(records.partition, signal);
+        book.claimsWindow = null;
+        if (rebuilt) continue;
       } catch (error) {
         if (!(error instanceof OutageError)) throw error;
         ports.telemetry.dependency('redis', false);

@@ -55,7 +55,7 @@ export function describeClaims(name: string, createWorld: () => Promise<ClaimsWo
     }
 
     async function ownersOf(keys: string[], makers: string[], claims: Claims = world.claims): Promise<unknown> {
-      const answer = await claims.claim({ partition, keys, makers });
+      const answer = await claims.claim({ partition, keys, makers, window: null });
       return answer.kind === 'claimed' ? answer.owners : answer.kind;
     }
 
@@ -67,7 +67,7 @@ export function describeClaims(name: string, createWorld: () => Promise<ClaimsWo
 
     it('keeps a window for each partition', async () => {
       await makeWhole();
-      const answer = await world.claims.claim({ partition: partition + 1, keys: ['a'], makers: ['1'] });
+      const answer = await world.claims.claim({ partition: partition + 1, keys: ['a'], makers: ['1'], window: null });
       expect(answer).toEqual({ kind: 'windowIncomplete' });
     });
 
@@ -83,8 +83,25 @@ export function describeClaims(name: string, createWorld: () => Promise<ClaimsWo
         partition,
         keys: ['a', 'b', 'c', 'a'],
         makers: ['0:17:0:e', '0:18:0:f', '0:18:1:f', '0:17:0:e'],
+        window: null,
       });
-      expect(answer).toEqual({ kind: 'claimed', owners: [null, '0:17:1:e', null, null], redelivered: 2 });
+      expect(answer).toMatchObject({ kind: 'claimed', owners: [null, '0:17:1:e', null, null], redelivered: 2 });
+    });
+
+    it('says which restore made the window whole, so that one who claimed before sees that it was filled anew', async () => {
+      const windowNow = async (): Promise<string | null> => {
+        const answer = await world.claims.claim({ partition, keys: [], makers: [], window: null });
+        return answer.kind === 'claimed' ? answer.window : null;
+      };
+      await makeWhole();
+      const first = await windowNow();
+      expect(await windowNow()).toBe(first);
+      await world.flush();
+      await makeWhole(world.otherWorker);
+      expect([null, first]).not.toContain(await windowNow());
+      const late = await world.claims.claim({ partition, keys: ['a'], makers: ['1'], window: first });
+      expect(late).toEqual({ kind: 'windowIncomplete' });
+      expect(await ownersOf(['a'], ['2'])).toEqual([null]);
     });
 
     it('claims 2,000 keys in one batch, in order', async () => {

@@ -13,7 +13,13 @@ interface Claim {
 /** What the server holds, as a snapshot or a replica would. */
 export interface MemoryClaimsState {
   readonly claims: ReadonlyMap<string, Claim>;
-  readonly markers: ReadonlyMap<number, number>;
+  readonly markers: ReadonlyMap<number, Marker>;
+}
+
+interface Marker {
+  readonly identity: number;
+  /** Which restore set it. */
+  readonly window: string;
 }
 
 export class MemoryClaims implements Claims {
@@ -23,7 +29,8 @@ export class MemoryClaims implements Claims {
   #identity = 0;
   #claims = new Map<string, Claim>();
   /** Partition to the identity for which its window was found whole. */
-  #markers = new Map<number, number>();
+  #markers = new Map<number, Marker>();
+  #restores = 0;
   /** Attempts at rebuilding, with the identity for which they began. */
   #attempts = new Map<symbol, number>();
   #away = false;
@@ -34,9 +41,11 @@ export class MemoryClaims implements Claims {
   }
 
   // The work is done at once, as in Redis between two commands; only the answer comes later.
-  async claim({ partition, keys, makers }: ClaimRequest): Promise<ClaimAnswer> {
+  async claim({ partition, keys, makers, window }: ClaimRequest): Promise<ClaimAnswer> {
     this.#requireAnswer();
-    if (this.#markers.get(partition) !== this.#identity) return { kind: 'windowIncomplete' };
+    const marker = this.#markers.get(partition);
+    if (marker?.identity !== this.#identity) return { kind: 'windowIncomplete' };
+    if (window !== null && window !== marker.window) return { kind: 'windowIncomplete' };
     let redelivered = 0;
     const owners = keys.map((key, index) => {
       const maker = makers[index]!;
@@ -49,7 +58,7 @@ export class MemoryClaims implements Claims {
       redelivered += 1;
       return null;
     });
-    return { kind: 'claimed', owners, redelivered };
+    return { kind: 'claimed', owners, redelivered, window: marker.window };
   }
 
   async beginRestore(partition: number): Promise<WindowRestore> {
@@ -67,7 +76,7 @@ export class MemoryClaims implements Claims {
         this.#requireAnswer();
         if (this.#attempts.get(attempt) !== this.#identity) return false;
         this.#attempts.delete(attempt);
-        this.#markers.set(partition, this.#identity);
+        this.#markers.set(partition, { identity: this.#identity, window: String(++this.#restores) });
         return true;
       },
     };

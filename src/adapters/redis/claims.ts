@@ -7,7 +7,7 @@
  * Keys, all with the fleet's namespace (8 bytes, so that two fleets can share a Redis):
  *
  *     sf<namespace>c<hash>                 a claim: its maker, with the window as TTL
- *     sf<namespace>m<partition>            the marker: run id, replication id, evictions, window
+ *     sf<namespace>m<partition>            the marker: run id, replication id, evictions, window, which restore
  *     sf<namespace>r<partition>:<attempt>  an attempt at rebuilding: the same, gone when Redis is emptied meanwhile
  */
 import { hash, randomUUID } from 'node:crypto';
@@ -48,15 +48,16 @@ export class RedisClaims implements Claims {
   }
 
   async claim(request: ClaimRequest): Promise<ClaimAnswer> {
-    const { partition, keys, makers } = request;
+    const { partition, keys, makers, window } = request;
     const reply = await this.#run(claimScript, [this.#marker(partition)], [
       `${this.#prefix}c`,
       packClaims(keys, makers),
+      window ?? '',
     ]);
     if (reply[0] === 'windowIncomplete') return { kind: 'windowIncomplete' };
     const owners = new Array<string | null>(keys.length).fill(null);
-    for (let at = 2; at < reply.length; at += 2) owners[reply[at] as number] = reply[at + 1] as string;
-    return { kind: 'claimed', owners, redelivered: reply[1] as number };
+    for (let at = 3; at < reply.length; at += 2) owners[reply[at] as number] = reply[at + 1] as string;
+    return { kind: 'claimed', owners, redelivered: reply[1] as number, window: reply[2] as string };
   }
 
   async beginRestore(partition: number): Promise<WindowRestore> {
@@ -73,7 +74,7 @@ export class RedisClaims implements Claims {
 
   /** Whether Redis answers and can be trusted with claims, found by claiming nothing. Throws `OutageError`. */
   async check(): Promise<void> {
-    await this.#run(claimScript, [this.#marker(-1)], [`${this.#prefix}c`, '']);
+    await this.#run(claimScript, [this.#marker(-1)], [`${this.#prefix}c`, '', '']);
   }
 
   /** Ends the connection at once. */

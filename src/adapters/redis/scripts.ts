@@ -45,23 +45,28 @@ end
 if memory ~= '0' and policy ~= 'noeviction' then
   return {nonce, 'evicts', policy}
 end
-local witness = runId .. ':' .. replicationId .. ':' .. evicted .. ':' .. window
+local witness = runId .. ':' .. replicationId .. ':' .. evicted .. ':' .. window .. ':'
 `;
 
 /**
  * KEYS: the partition's marker. ARGV: nonce, window in seconds, prefix of claim keys, packed claims (key of 16 bytes,
- * length of the maker as 4 bytes big-endian, maker). Answers `claimed`, the count of claims that were ours before, then
- * index and maker of each claim that another has.
+ * length of the maker as 4 bytes big-endian, maker), the window claimed in before or ''. Answers `claimed`, the count of claims that were ours before,
+ * which restore made the window whole, then index and maker of each claim that another has.
  */
 export const claimScript = script(String.raw`
-if redis.call('GET', KEYS[1]) ~= witness then
+local marker = redis.call('GET', KEYS[1])
+if not marker or string.sub(marker, 1, #witness) ~= witness then
+  return {nonce, 'windowIncomplete'}
+end
+local filledBy = string.sub(marker, #witness + 1)
+if ARGV[5] ~= '' and ARGV[5] ~= filledBy then
   return {nonce, 'windowIncomplete'}
 end
 local call, sub, unpack = redis.call, string.sub, struct.unpack
 local prefix, packed = ARGV[3], ARGV[4]
 local size = #packed
-local reply = {nonce, 'claimed', 0}
-local replied, redelivered, index, at = 3, 0, 0, 1
+local reply = {nonce, 'claimed', 0, filledBy}
+local replied, redelivered, index, at = 4, 0, 0, 1
 while at <= size do
   local key = prefix .. sub(packed, at, at + 15)
   local length, start = unpack('>I4', packed, at + 16)
@@ -114,12 +119,12 @@ end
 return {nonce, 'restored'}
 `);
 
-/** KEYS: the attempt, the partition's marker. ARGV: nonce, window in seconds. */
+/** KEYS: the attempt, the partition's marker. ARGV: nonce (it names this restore in the marker), window in seconds. */
 export const completeScript = script(String.raw`
 if redis.call('GET', KEYS[1]) ~= witness then
   return {nonce, 'changed'}
 end
-redis.call('SET', KEYS[2], witness)
+redis.call('SET', KEYS[2], witness .. nonce)
 redis.call('DEL', KEYS[1])
 return {nonce, 'complete'}
 `);
