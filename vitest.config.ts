@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * Two kinds of tests in one run: those that need nothing but the code, side by side, and those that talk to the real stack
- * or start processes, one file after another, because two cores hold one worker and its broker.
+ * Two kinds of tests in one run: those that need nothing but the code, and those that talk to the real stack or start
+ * processes. The latter wait more than they work (sessions that must end, outages that must last), so two files run at a
+ * time; each has topics, a group and, where it strikes them, parts of its own.
  */
 const real = ['test/integration/**', 'test/contract/**', 'test/adapters/**', 'test/sink/**', 'test/verify/**', 'test/late-endtxn/**', 'test/cli/**', 'test/soak/**', 'test/dashboards/**', 'test/dashboards.test.ts'];
 
@@ -15,7 +16,7 @@ export default defineConfig({
     reporters: ['default'],
     projects: [
       { extends: true, test: { name: 'code', include: ['test/**/*.test.ts'], exclude: real, maxWorkers: 2 } },
-      { extends: true, test: { name: 'real', include: real.map((path) => (path.endsWith('.ts') ? path : `${path}/*.test.ts`)), fileParallelism: false } },
+      { extends: true, test: { name: 'real', include: real.map((path) => (path.endsWith('.ts') ? path : `${path}/*.test.ts`)), maxWorkers: 2 } },
     ],
   },
 });
