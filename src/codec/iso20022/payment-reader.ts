@@ -113,7 +113,7 @@ class PaymentReader {
     this.#setEvent(writer, 'messageId', SCOPE_ROW_MESSAGE + MESSAGE_ID * 2);
     const finding = scanner.findings[0];
     if (finding !== undefined) {
-      const xpath = locateElement(bytes, documentStart, documentStart + documentLength, finding.elementAt);
+      const xpath = scanner.findingPath() ?? locateElement(bytes, documentStart, documentStart + documentLength, finding.elementAt);
       const child = finding.child === null ? '' : `/${finding.child}`;
       const attribute = finding.attribute === null ? '' : `/@${finding.attribute}`;
       writer.setMessageRejection('FF01', `${xpath}${child}${attribute}: ${finding.message} [${finding.rule}]`);

@@ -186,8 +186,19 @@ function reachesEnd(table: SchemaTable, from: number, without: number): boolean 
   return false;
 }
 
+const laterStates = new WeakMap<SchemaTable, Map<number, number>>();
+
 /** The nearest state after this one in which the element may stand; -1 where there is none. */
 function laterState(table: SchemaTable, from: number, name: number): number {
+  const known = laterStates.get(table) ?? new Map<number, number>();
+  laterStates.set(table, known);
+  const key = from * table.nameCount + name;
+  let later = known.get(key);
+  if (later === undefined) known.set(key, (later = searchedState(table, from, name)));
+  return later;
+}
+
+function searchedState(table: SchemaTable, from: number, name: number): number {
   const states = new Set([from]);
   for (const state of states) {
     if (state !== from && table.edgeState[table.stateBase[state]! + name] === state) return state;

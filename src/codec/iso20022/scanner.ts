@@ -3,7 +3,9 @@
  * of the wanted fields. No tree and no string is made, and nothing is read twice but values that need decoding.
  *
  *     prolog ─▶ wrappers ─┬─ AppHdr: well-formed, no more
- *                         └─ Document ─▶ tables ─▶ first broken rule ─▶ the rest: well-formed, no more
+ *                         └─ Document ─▶ tables ─▶ broken rules ─▶ the rest: well-formed, no more
+ *
+ * One broken rule is stepped over, because the markup behind it is known and cheap to compare; a second ends the tables.
  *
  * Sources: XML 1.0 (fifth edition), Namespaces in XML 1.0, XML Schema 1.0; contract section 3 for what is refused and in
  * which order.
@@ -26,6 +28,7 @@ import {
   nameClass,
   textClass,
 } from './characters.ts';
+import { ElementPath, namesOf } from './element-path.ts';
 import {
   EVENT_LENGTH,
   EVENT_NODE,
@@ -116,6 +119,8 @@ const WALK_BROKEN = 2;
 /** `span` starts of -2 or less point into the scratch area, at -2 - start; -1 is "none". */
 const SCRATCH_BASE = -2;
 const NO_SPAN = -1;
+/** In place of an offset: the message is not well-formed, and the scan ends. Cheaper than to throw, for what is usual. */
+const REFUSED = -1;
 
 export type ScanVerdict = 'readable' | 'XML_FORBIDDEN' | 'XML_INVALID';
 
@@ -196,6 +201,9 @@ export class MessageScanner {
   scratch = new Uint8Array(1024);
 
   #verdict: ScanVerdict = 'readable';
+  readonly #path = new ElementPath();
+  /** More than one rule is broken (or one that cannot be stepped over), and the first finding is enough. */
+  #isHopeless = false;
   #bytes: Uint8Array = new Uint8Array(0);
   #view: DataView = new DataView(new ArrayBuffer(0));
   #end = 0;
@@ -290,6 +298,7 @@ export class MessageScanner {
     this.#depth = this.#bindings = this.#scratchLength = this.#spanTop = 0;
     this.#documentSeen = this.#asciiOnly = this.#ownInForce = this.validated = false;
     this.#ownUriLength = -1;
+    this.#isHopeless = false;
     this.#bindingMark[0] = 0;
     this.definitionId = this.reason = '';
     if (this.findings.length > 0) this.findings = [];
@@ -302,6 +311,11 @@ export class MessageScanner {
       if (error !== stopped) throw error;
     }
     return this.#verdict;
+  }
+
+  /** XPath of the first finding's element; null where siblings would have to be counted. */
+  findingPath(): string | null {
+    return this.#isHopeless ? null : this.#path.text(this);
   }
 
   /** The bytes that a span points into begin here. */
@@ -323,6 +337,7 @@ export class MessageScanner {
     let at = head === null ? this.#prolog(start) : this.#replayHead(head, start);
     let rootSeen = head !== null;
     for (;;) {
+      if (at < 0) return;
       while (at < end && isXmlSpace(bytes[at]!)) at++;
       if (at >= end) break;
       if (bytes[at] !== LESS) this.#invalid('text outside of the root element', at);
@@ -448,7 +463,7 @@ export class MessageScanner {
         while (i < length && bytes[at + 2 + i] === bytes[from + i]) i++;
         if (i === length && at + 2 + i < end && bytes[at + 2 + i] === GREATER) at = this.#pop(at + 3 + i);
         else at = this.#endTag(at);
-        if (this.#depth === floor) return at;
+        if (this.#depth === floor || at < 0) return at;
         if (this.#depth <= opaqueFloor) opaqueFloor = -1;
       } else if (mode !== WALK_ENVELOPE && nameClass[mark] === NAME_START && this.#depth < depthMax) {
         // A plain start tag needs no more than to be remembered, unless its name is one that is looked out for.
@@ -466,7 +481,10 @@ export class MessageScanner {
           if (this.#walkOpaque) opaqueFloor = this.#depth - 1;
         }
       } else if (mark === BANG || mark === QUESTION) at = this.#markup(at, true);
-      else if (mode === WALK_ENVELOPE) at = this.#element(at, mode);
+      else if (mode === WALK_ENVELOPE) {
+        at = this.#element(at, mode);
+        if (at < 0) return at;
+      }
       else {
         at = this.#walkStartTag(at, opaqueFloor >= 0);
         if (this.#walkOpaque) opaqueFloor = this.#depth - 1;
@@ -664,6 +682,7 @@ export class MessageScanner {
             this.#nameLength[depth + 1] = nameLength;
             this.#bindingMark[depth + 1] = this.#bindings;
             at = this.#endTag(at);
+            if (at < 0) return at;
           }
           isOpen = false;
         }
@@ -679,7 +698,7 @@ export class MessageScanner {
               recordAt = -1;
               this.#depth = depth;
               this.#found(missingAtEnd(table, state), this.#nameStart[depth]! - 1, at);
-              if (!this.#options.allFindings) return this.#walk(at, floor, WALK_BROKEN);
+              if (this.#isHopeless) return this.#walk(at, floor, WALK_BROKEN);
             }
             const from = this.#nameStart[depth]!;
             const length = this.#nameLength[depth]!;
@@ -693,6 +712,7 @@ export class MessageScanner {
               recordAt = -1;
               this.#depth = depth;
               at = this.#endTag(at);
+              if (at < 0) return at;
             }
             depth = this.#depth;
             if (depth === floor) {
@@ -782,9 +802,9 @@ export class MessageScanner {
           recordAt = -1;
           this.#depth = depth;
           this.#state[depth] = state;
-          const before = this.findings.length;
           at = this.#unusual(at, plan);
-          if (!this.#options.allFindings && this.findings.length > before) return this.#walkOn(at, floor);
+          if (at < 0) return at;
+          if (this.#isHopeless) return this.#walkOn(at, floor);
           depth = this.#depth;
           state = this.#state[depth]!;
           node = this.#node[depth]!;
@@ -863,13 +883,16 @@ export class MessageScanner {
         isOpen = true;
       } else if (bytes[valueEnd + 1] === SLASH) {
         const type = edgeType[edge]!;
-        this.#brokenValue(table, simple, type, valueStart, valueLength, characters, nameAt - 1, contentAt);
         this.#depth = depth + 1;
-        this.#nameStart[depth + 1] = this.#localStart[depth + 1] = nameAt;
+        this.#nameStart[depth + 1] = nameAt;
         this.#nameLength[depth + 1] = nameLength;
+        this.#localStart[depth + 1] = nameAt + ownPrefixLength;
         this.#bindingMark[depth + 1] = this.#bindings;
+        this.#node[depth + 1] = child;
+        this.#brokenValue(table, simple, type, valueStart, valueLength, characters, nameAt - 1, contentAt);
         at = this.#endTag(valueEnd);
-        if (!this.#options.allFindings) return this.#walkOn(at, floor);
+        if (at < 0) return at;
+        if (this.#isHopeless) return this.#walkOn(at, floor);
         state = edgeNext[edge]!;
         place = -1;
         isOpen = false;
@@ -1031,11 +1054,15 @@ export class MessageScanner {
         this.#state[parent] = table.stateWildcardNext[state]!;
         return this.#selfClosed ? this.#pop(at) : this.#walk(at, parent, WALK_OPAQUE);
       }
-      const spelled = this.#decode(this.#localStart[depth]!, this.#localEnd(depth));
+      const spelled = name >= 0 ? namesOf(table)[name]! : this.#decode(this.#localStart[depth]!, this.#localEnd(depth));
       const verdict = unexpectedElement(table, this.#type[parent]!, state, name, spelled, isOwn);
       const isMissing = verdict.message.rule === 'missing-element';
       this.#found(verdict.message, isMissing ? this.#nameStart[parent]! - 1 : start, start);
-      if (!this.#options.allFindings) return this.#selfClosed ? this.#pop(at) : at;
+      if (!this.#options.allFindings && verdict.resumeEdge >= 0 && !verdict.advances) this.#isHopeless = true;
+      if (this.#isHopeless) {
+        if (this.#selfClosed) return this.#pop(at);
+        return isOwn && depth === this.#bodyDepth + 3 && this.#localIs(depth, messageIdName) ? this.#noteMessageId(at) : at;
+      }
       if (verdict.resumeEdge < 0) return this.#selfClosed ? this.#pop(at) : this.#walk(at, parent, WALK_BROKEN);
       if (verdict.advances) this.#state[parent] = table.edgeNext[verdict.resumeEdge]!;
       return this.#open(at, start, verdict.resumeEdge, name, plan);
@@ -1057,7 +1084,7 @@ export class MessageScanner {
     this.#place[depth] = -1;
     const selfClosed = this.#selfClosed;
     const needsAttributes = this.#attributeCount > 0 || table.typeAttribute[type] !== table.typeAttribute[type + 1];
-    if (needsAttributes && !this.#attributesFit(type) && !this.#options.allFindings) return selfClosed ? this.#pop(start) : start;
+    if (needsAttributes && !this.#attributesFit(type) && this.#isHopeless) return selfClosed ? this.#pop(start) : start;
 
     const simple = table.typeSimple[type]!;
     if (simple < 0) {
@@ -1091,8 +1118,8 @@ export class MessageScanner {
           elementAt,
           at,
         );
-        // In a broken message the walk without tables takes over from here.
-        if (!this.#options.allFindings) return at;
+        // In a message that is broken twice the walk without tables takes over from here.
+        if (this.#isHopeless) return at;
         return this.#walk(at, depth - 1, WALK_BROKEN);
       }
     }
@@ -1214,9 +1241,33 @@ export class MessageScanner {
   }
 
   #found(message: RuleMessage, elementAt: number, at = elementAt): void {
-    if (this.#options.allFindings ? this.findings.length < (this.#options.findingsMax ?? 1000) : this.findings.length === 0) {
+    if (this.#options.allFindings) {
+      if (this.findings.length < (this.#options.findingsMax ?? 1000)) this.findings.push({ ...message, elementAt, at });
+    } else if (this.findings.length > 0) this.#isHopeless = true;
+    else {
       this.findings.push({ ...message, elementAt, at });
+      this.#keepPath(message, elementAt);
     }
+  }
+
+  /** The way to an open element, while it is open. */
+  #keepPath(message: RuleMessage, elementAt: number): void {
+    const path = this.#path;
+    path.clear();
+    const table = this.#table;
+    // An element that fits nowhere may have siblings of its name anywhere, and so may a Document in a wrapper.
+    if (table === null || message.rule === 'unexpected-element' || this.#bodyDepth !== 1) return;
+    path.begin(table, this);
+    let depth = 1;
+    for (; this.#nameStart[depth] !== elementAt + 1; depth++) {
+      if (depth === this.#depth) {
+        path.clear();
+        return;
+      }
+      path.add(this.#type[depth]!, this.#nameIn(table, depth + 1), this.#node[depth + 1]!, this.plan);
+    }
+    // Attributes are looked at before the element begins its row.
+    if (message.attribute !== null && this.plan?.begins[this.#node[depth]!] === 1) path.clear();
   }
 
   // Noted places.
@@ -1542,6 +1593,7 @@ export class MessageScanner {
     );
   }
 
+  /** Gives where it ends, or `REFUSED` where it is not the present element's. */
   #endTag(start: number): number {
     const bytes = this.#bytes;
     const end = this.#end;
@@ -1550,11 +1602,11 @@ export class MessageScanner {
     const length = this.#nameLength[depth]!;
     let at = start + 2;
     if (at + length > end || !equalBytes(bytes, at, length, bytes, from, length)) {
-      this.#invalid('an end tag that does not match its start tag', start);
+      return this.#refuse('an end tag that does not match its start tag', start);
     }
     at += length;
     while (at < end && isXmlSpace(bytes[at]!)) at++;
-    if (at >= end || bytes[at] !== GREATER) this.#invalid('an end tag that does not match its start tag', start);
+    if (at >= end || bytes[at] !== GREATER) return this.#refuse('an end tag that does not match its start tag', start);
     return this.#pop(at + 1);
   }
 
@@ -1891,6 +1943,13 @@ export class MessageScanner {
     const larger = new Uint8Array(Math.max(this.scratch.length * 2, this.#scratchLength + length));
     larger.set(this.scratch);
     this.scratch = larger;
+  }
+
+  #refuse(reason: string, at: number): number {
+    this.#verdict = 'XML_INVALID';
+    this.reason = reason;
+    this.reasonAt = Math.min(at, this.#end);
+    return REFUSED;
   }
 
   #invalid(reason: string, at: number): never {
