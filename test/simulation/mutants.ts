@@ -40,8 +40,10 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'an emptied Redis is not noticed',
     file: 'src/adapters/memory/claims.ts',
-    find: "if (this.#markers.get(partition) !== this.#identity) return { kind: 'windowIncomplete' };",
-    replace: '',
+    find: `const marker = this.#markers.get(partition);
+    if (marker?.identity !== this.#identity) return { kind: 'windowIncomplete' };
+    if (window !== null && window !== marker.window) return { kind: 'windowIncomplete' };`,
+    replace: "const marker = this.#markers.get(partition) ?? { window: 'none' };",
   },
   {
     name: 'a window is rebuilt before what was settled is committed',
