@@ -197,28 +197,47 @@ export interface LineColumn {
 
 /** `at`: an offset into the bytes; what is said of it is of the message that begins at `start`. */
 export function lineColumn(bytes: Uint8Array, start: number, at: number): LineColumn {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let line = 1;
-  let lineAt = start;
-  if (bytes[start] === 0xef && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf) lineAt += 3;
-  for (let i = lineAt; i < at; ) {
-    if (i + 4 <= at) {
-      // Line ends are among the bytes below 16, which most words of four have none of.
-      const word = view.getInt32(i, true);
-      if (((word - 0x10101010) & ~word & 0x80808080) === 0) {
-        i += 4;
-        continue;
-      }
-    }
-    for (const stop = Math.min(i + 4, at); i < stop; i++) {
-      const byte = bytes[i]!;
-      if (byte === 0x0a || (byte === 0x0d && bytes[i + 1] !== 0x0a)) {
-        line++;
-        lineAt = i + 1;
-      }
+  let from = start;
+  if (bytes[from] === 0xef && bytes[from + 1] === 0xbb && bytes[from + 2] === 0xbf) from += 3;
+  const lines = lineFeeds(bytes, from, at);
+  let lineAt = at;
+  let line = lines + 1;
+  if (lines >= 0) while (lineAt > from && bytes[lineAt - 1] !== 0x0a) lineAt--;
+  else {
+    line = 1;
+    lineAt = from;
+    for (let i = from; i < at; i++) {
+      if (bytes[i] !== 0x0a && (bytes[i] !== 0x0d || bytes[i + 1] === 0x0a)) continue;
+      line++;
+      lineAt = i + 1;
     }
   }
   let column = 1;
   for (let i = lineAt; i < at; i++) if ((bytes[i]! & 0xc0) !== 0x80 && bytes[i] !== 0x0d) column++;
   return { line, column };
+}
+
+/** How many; -1 where there are other bytes below 16 (tabs, returns) and each must be looked at. Four bytes at a time. */
+function lineFeeds(bytes: Uint8Array, start: number, end: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let count = 0;
+  let others = 0;
+  let at = start;
+  while (at + 4 <= end) {
+    // One count in each byte of a number, which must not run over.
+    const stop = Math.min(end - 3, at + 4 * 255);
+    let counts = 0;
+    for (; at < stop; at += 4) {
+      const word = view.getInt32(at, true);
+      const low = ~(((word & 0x7f7f7f7f) + 0x70707070) | word) & 0x80808080;
+      counts += low >>> 7;
+      others |= (word ^ 0x0a0a0a0a) & ((low >>> 3) - (low >>> 7));
+    }
+    count += (counts & 0xff) + ((counts >>> 8) & 0xff) + ((counts >>> 16) & 0xff) + (counts >>> 24);
+  }
+  for (; at < end; at++) {
+    if (bytes[at] === 0x0a) count++;
+    else if (bytes[at]! < 0x10) others = 1;
+  }
+  return others === 0 ? count : -1;
 }

@@ -258,6 +258,9 @@ export class MessageScanner {
   readonly #bindingIsOwn = new Uint8Array(bindingsMax);
   readonly #bindingHash = new Int32Array(bindingsMax);
   readonly #bindingUriHash = new Int32Array(bindingsMax);
+  /** What the last lookup found, and how many bindings there were; -1: nothing that still holds. */
+  #lookedUp = 0;
+  #lookedUpAmong = -1;
 
   // The Document (or header) that the tables are walked for.
   #ownUri = 0;
@@ -299,6 +302,7 @@ export class MessageScanner {
     this.#documentSeen = this.#asciiOnly = this.#ownInForce = this.validated = false;
     this.#ownUriLength = -1;
     this.#isHopeless = false;
+    this.#lookedUpAmong = -1;
     this.#bindingMark[0] = 0;
     this.definitionId = this.reason = '';
     if (this.findings.length > 0) this.findings = [];
@@ -470,7 +474,9 @@ export class MessageScanner {
         let nameEnd = at + 2;
         while (nameEnd < end && (nameClass[bytes[nameEnd]!]! & NAME_START) !== 0) nameEnd++;
         const length = nameEnd - at - 1;
-        if (nameEnd < end && bytes[nameEnd] === GREATER && (opaqueFloor >= 0 || !isLookedOutFor(mark, length))) {
+        if (nameEnd + 1 < end && bytes[nameEnd] === SLASH && bytes[nameEnd + 1] === GREATER && (opaqueFloor >= 0 || !isLookedOutFor(mark, length))) {
+          at = nameEnd + 2;
+        } else if (nameEnd < end && bytes[nameEnd] === GREATER && (opaqueFloor >= 0 || !isLookedOutFor(mark, length))) {
           const depth = ++this.#depth;
           this.#nameStart[depth] = this.#localStart[depth] = at + 1;
           this.#nameLength[depth] = length;
@@ -1358,10 +1364,18 @@ export class MessageScanner {
   }
 
   #lookupIn(bytes: Uint8Array, prefix: number, length: number): number {
+    const last = this.#lookedUp;
+    if (this.#lookedUpAmong === this.#bindings) {
+      if (equalBytes(bytes, prefix, length, this.#bytes, this.#bindingPrefix[last]!, this.#bindingPrefixLength[last]!)) {
+        return this.#bindingUriLength[last] === 0 ? -1 : last;
+      }
+    }
     const hash = hashOf(bytes, prefix, length);
     for (let i = this.#bindings - 1; i >= 0; i--) {
       if (this.#bindingHash[i] !== hash) continue;
       if (equalBytes(bytes, prefix, length, this.#bytes, this.#bindingPrefix[i]!, this.#bindingPrefixLength[i]!)) {
+        this.#lookedUp = i;
+        this.#lookedUpAmong = this.#bindings;
         return this.#bindingUriLength[i] === 0 ? -1 : i;
       }
     }
@@ -1411,6 +1425,7 @@ export class MessageScanner {
     if (isXml) return;
     if (this.#bindings === bindingsMax) this.#invalid(`more than ${bindingsMax} namespace declarations in scope`, start);
     const binding = this.#bindings++;
+    this.#lookedUpAmong = -1;
     this.#bindingPrefix[binding] = prefix;
     this.#bindingPrefixLength[binding] = length;
     this.#bindingHash[binding] = hashOf(this.#bytes, prefix, length);
@@ -1616,6 +1631,7 @@ export class MessageScanner {
     this.#depth--;
     if (this.#bindings !== mark) {
       this.#bindings = mark;
+      this.#lookedUpAmong = -1;
       this.#refreshOwn();
     }
     return at;
@@ -1696,18 +1712,26 @@ export class MessageScanner {
       if (at >= end) this.#invalid('the message ends inside of an element', at);
       const kind = textClass[bytes[at]!]!;
       if (kind === TEXT_RETURN && copied >= 0) {
-        at += at + 1 < end && bytes[at + 1] === 0x0a ? 2 : 1;
-        this.#room(1);
-        this.scratch[this.#scratchLength++] = 0x0a;
-        characters++;
+        // Each is a line end, and a line feed behind the last of them belongs to it.
+        let next = at + 1;
+        while (next < end && bytes[next] === 0x0d) next++;
+        const count = next - at;
+        this.#room(count);
+        for (let i = 0; i < count; i++) this.scratch[this.#scratchLength++] = 0x0a;
+        characters += count;
+        at = next < end && bytes[next] === 0x0a ? next + 1 : next;
         continue;
       }
-      if (kind === TEXT_BRACKET && copied < 0 && at + 2 < end && (bytes[at + 1] !== 0x5d || bytes[at + 2] !== GREATER)) {
-        characters++;
-        at++;
+      if (kind === TEXT_BRACKET) {
+        let next = at + 1;
+        while (next < end && bytes[next] === 0x5d) next++;
+        if (next - at >= 2) this.#textMark(next - 2, kind);
+        if (copied >= 0) this.#keepBytes(at, next);
+        characters += next - at;
+        at = next;
         continue;
       }
-      if (kind === TEXT_BEYOND_ASCII || kind === TEXT_BRACKET || kind === TEXT_ILLEGAL) {
+      if (kind === TEXT_BEYOND_ASCII || kind === TEXT_ILLEGAL) {
         const next = kind === TEXT_BEYOND_ASCII ? this.#character(at) : this.#textMark(at, kind);
         if (copied >= 0) this.#keepBytes(at, next);
         characters++;
