@@ -34,3 +34,18 @@ it(`the first finding is one of all findings, XPath and all, in ${count} mutated
   }
   expect(broken).toBeGreaterThan(count / 10);
 });
+
+it('the id of a message that is broken in front of it is told all the same', () => {
+  const id = /<MsgId>.*<\/MsgId>/.exec(pacs008())![0];
+  const date = /<CreDtTm>.*<\/CreDtTm>/.exec(pacs008())![0];
+  for (const text of [
+    pacs008().replace(id, `<Odd/>${id}`),
+    pacs008().replace(id, `<Odd>1</Odd><Odd>2</Odd>${id}`),
+    pacs008().replace(date, '').replace(id, date + id),
+    pacs008().replace(id, `${id}<MsgId>MSG-2</MsgId>`),
+    pacs008().replace('<GrpHdr>', '<GrpHdr x="1" y="2">'),
+  ]) {
+    const { rejection, messageId } = readMessage(text);
+    expect([rejection, messageId], text.slice(0, 300)).toEqual(['FF01', 'MSG-1']);
+  }
+});
