@@ -3,6 +3,7 @@
  * is refused by name here, so that no rule is dropped in silence.
  */
 import { XMLParser } from 'fast-xml-parser';
+import { valueKinds } from '../../src/codec/iso20022/schema-table.ts';
 
 export type Particle =
   | { readonly kind: 'element'; readonly name: string; readonly type: string; readonly min: number; readonly max: number }
@@ -34,18 +35,7 @@ export interface ExtendedType {
   readonly attributes: readonly Attribute[];
 }
 
-export const builtins = [
-  'string',
-  'decimal',
-  'dateTime',
-  'date',
-  'time',
-  'boolean',
-  'gYear',
-  'gYearMonth',
-  'base64Binary',
-] as const;
-export type Builtin = (typeof builtins)[number];
+export type Builtin = (typeof valueKinds)[number];
 
 /** Bounds are decimal texts as the XSD has them; lengths count characters (bytes for base64Binary). */
 export interface SimpleType {
@@ -185,7 +175,7 @@ function simpleType(node: Node, name: string): SimpleType {
   const [restriction, ...rest] = node.children;
   if (restriction?.tag !== 'restriction' || rest.length > 0) throw new Error(`simple type ${name} is not one restriction`);
   const base = required(restriction, 'base').replace(/^[^:]*:/, '') as Builtin;
-  if (!builtins.includes(base)) throw new Error(`${name}: base ${base} is not known`);
+  if (!valueKinds.includes(base)) throw new Error(`${name}: base ${base} is not known`);
   const facets = new Map<string, string[]>();
   for (const facet of restriction.children) {
     if (!knownFacets.has(facet.tag)) throw new Error(`${name}: facet xs:${facet.tag} is not known`);

@@ -38,3 +38,19 @@ const encoder = new TextEncoder();
 export function settlementPartition(identifier: string, partitionCount: number): number {
   return (murmur2(encoder.encode(identifier)) & 0x7fffffff) % partitionCount;
 }
+
+/** Identifiers come from messages: a flood of invented ones must not be remembered. */
+const ownersRememberedMax = 100_000;
+
+/** As `settlementPartition`, remembering: hashing an identifier for each payment costs more than looking it up. */
+export function createOwnerLookup(partitionCount: number): (identifier: string) => number {
+  const owners = new Map<string, number>();
+  return (identifier) => {
+    let owner = owners.get(identifier);
+    if (owner === undefined) {
+      if (owners.size >= ownersRememberedMax) owners.clear();
+      owners.set(identifier, (owner = settlementPartition(identifier, partitionCount)));
+    }
+    return owner;
+  };
+}

@@ -2,7 +2,7 @@
  * Finds out for each transaction which partition owns its debited participant, and what the message and the directory
  * already say against it. What belongs elsewhere is set aside; what belongs here keeps its place in the order.
  */
-import { settlementPartition } from '../domain/partition.ts';
+import { createOwnerLookup } from '../domain/partition.ts';
 import type { Directory } from '../domain/participant.ts';
 import { refusalBeforeClaim } from '../domain/settlement.ts';
 import type { ClaimHolder } from '../domain/settlement.ts';
@@ -39,16 +39,7 @@ export function createRouteStage(ports: {
   readonly directory: () => Directory;
   readonly partitionCount: number;
 }): RouteStage {
-  /** Hashing an identifier for each payment costs more than remembering a few thousand of them. */
-  const owners = new Map<string, number>();
-  const ownerOf = (identifier: string): number => {
-    let owner = owners.get(identifier);
-    if (owner === undefined) {
-      if (owners.size >= 100_000) owners.clear();
-      owners.set(identifier, (owner = settlementPartition(identifier, ports.partitionCount)));
-    }
-    return owner;
-  };
+  const ownerOf = createOwnerLookup(ports.partitionCount);
 
   return function routeStage(decoded) {
     const directory = ports.directory();

@@ -5,7 +5,7 @@
 import { keyBytes, valueBytes } from '../codec/record-batch.ts';
 import type { RecordHeader } from '../codec/record-batch.ts';
 import { encodePaymentResult } from '../codec/payment-result.ts';
-import { settlementPartition } from '../domain/partition.ts';
+import { createOwnerLookup } from '../domain/partition.ts';
 import { rejected, settle } from '../domain/settlement.ts';
 import type { TopicNames } from '../domain/topics.ts';
 import type { Decision, EventHeader, Transfer } from '../domain/transfer.ts';
@@ -26,6 +26,7 @@ export function createSettleStage(ports: {
   readonly worker: string;
 }): SettleStage {
   const { topics } = ports;
+  const ownerOf = createOwnerLookup(ports.partitionCount);
 
   return function settleStage(work, book, epoch) {
     const { records, steps, misdirected } = work;
@@ -75,7 +76,7 @@ export function createSettleStage(ports: {
   /** The credit is applied here, or travels to whoever owns the credited participant. */
   function credit(transfer: Transfer, book: LaneBook): void {
     const participant = transfer.creditedParticipant!;
-    const owner = settlementPartition(participant, ports.partitionCount);
+    const owner = ownerOf(participant);
     if (owner === book.partition) book.ledger.credit(participant, transfer.currency!, transfer.amount!);
     else book.oweCredit(owner, participant, transfer.currency!, transfer.amount!);
   }

@@ -15,7 +15,7 @@ import { decodeRouted } from '../codec/routed.ts';
 import type { Routed } from '../codec/routed.ts';
 import { formatAmount } from '../domain/amount.ts';
 import { claimKey } from '../domain/claim.ts';
-import { settlementPartition } from '../domain/partition.ts';
+import { createOwnerLookup } from '../domain/partition.ts';
 import type { TopicNames } from '../domain/topics.ts';
 import { Accounts } from './accounts.ts';
 import { ClaimWindow } from './claim-window.ts';
@@ -73,7 +73,7 @@ export class PartitionReplay {
   readonly #accounts: Accounts;
   readonly #claims: ClaimWindow;
   readonly #suspects = new Set<string>();
-  readonly #owners = new Map<string, number>();
+  readonly #ownerOf: (identifier: string) => number;
   readonly #routed: RoutedCursor;
   #before: Read | null = null;
   #sequence = 0;
@@ -87,6 +87,7 @@ export class PartitionReplay {
 
   constructor(options: ReplayOptions) {
     this.#options = options;
+    this.#ownerOf = createOwnerLookup(options.partitionCount);
     this.#accounts = new Accounts(true);
     this.#claims = new ClaimWindow(options.windowMs);
     this.#routed = new RoutedCursor(options.routed[Symbol.asyncIterator]());
@@ -353,15 +354,6 @@ export class PartitionReplay {
     }
     this.#ownOffset = inboundOffset;
     this.#ownIndex = transactionIndex;
-  }
-
-  #ownerOf(identifier: string): number {
-    let owner = this.#owners.get(identifier);
-    if (owner === undefined) {
-      if (this.#owners.size >= 100_000) this.#owners.clear();
-      this.#owners.set(identifier, (owner = settlementPartition(identifier, this.#options.partitionCount)));
-    }
-    return owner;
   }
 }
 
