@@ -2,7 +2,7 @@
  * The settings of every command, from environment variables; the only reader of the environment. A wrong setting is
  * refused, never repaired: a repaired one is one that nobody knows is in force.
  *
- * Source: contract section 7. `LOG_LEVEL` and `SCHEMA_CACHE_DIR` are ours.
+ * Source: contract section 7. `LOG_LEVEL`, `SCHEMA_CACHE_DIR` and `ADMIN_TOKEN` are ours.
  */
 import { availableParallelism, hostname } from 'node:os';
 import { ConfigurationError } from './errors.ts';
@@ -32,6 +32,8 @@ export interface Config {
   /** 0: parse in the main thread. */
   readonly parserThreads: number;
   readonly logLevel: LogLevel;
+  /** What an operator must bring to tell a process something over METRICS_PORT; null: only this machine may. */
+  readonly adminToken: string | null;
   /** Where schemas are kept so that they outlive an outage of the registry. */
   readonly schemaCacheDir: string;
 }
@@ -46,9 +48,43 @@ const parserThreadsMax = 256;
 /** Kafka's topic names have at most 249 characters; the longest of ours behind the prefix is `participants`. */
 const topicPrefixLengthMax = 249 - 'participants'.length;
 
+/** Of ADMIN_TOKEN: shorter ones can be guessed. */
+const adminTokenLengthMin = 16;
+
+/** A setting as it is in force, fit to be shown: without passwords and tokens. */
+export interface ShownSetting {
+  readonly name: string;
+  readonly value: string;
+  readonly from: 'environment' | 'default';
+}
+
 /** Checks all variables; throws `ConfigurationError` for the first wrong one. */
 export function loadConfig(environment: Environment = process.env): Config {
-  const text = (name: string, fallback: string): string => environment[name] || fallback;
+  return readConfig(environment, () => undefined);
+}
+
+/** Every setting and where it came from, in the order in which they are read. */
+export function showSettings(environment: Environment = process.env): readonly ShownSetting[] {
+  const shown = new Map<string, ShownSetting>();
+  readConfig(environment, (setting) => shown.set(setting.name, setting));
+  return [...shown.values()];
+}
+
+function readConfig(environment: Environment, note: (setting: ShownSetting) => void): Config {
+  const text = (name: string, fallback: string): string => {
+    const given = environment[name] || undefined;
+    note({ name, value: withoutSecrets(given ?? fallback), from: given === undefined ? 'default' : 'environment' });
+    return given ?? fallback;
+  };
+  /** Never shown, not even when it is refused. */
+  const secret = (name: string): string | null => {
+    const given = environment[name] || null;
+    note({ name, value: given === null ? '' : '***', from: given === null ? 'default' : 'environment' });
+    if (given !== null && !new RegExp(`^[\\x21-\\x7e]{${adminTokenLengthMin},}$`).test(given)) {
+      throw new ConfigurationError(`${name} must be at least ${adminTokenLengthMin} printable ASCII characters without spaces.`);
+    }
+    return given;
+  };
   const integer = (name: string, fallback: number, least: number, most: number): number =>
     wholeNumber(name, text(name, String(fallback)), least, most);
   const form = (name: string, fallback: string, pattern: RegExp, expected: string): string =>
@@ -88,6 +124,7 @@ export function loadConfig(environment: Environment = process.env): Config {
     parserThreads: integer('PARSER_THREADS', Math.max(1, availableParallelism() - 1), 0, parserThreadsMax),
     logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL', 'info'), logLevels),
     schemaCacheDir: text('SCHEMA_CACHE_DIR', './.data/schemas'),
+    adminToken: secret('ADMIN_TOKEN'),
   };
 }
 

@@ -43,6 +43,14 @@ export interface FleetOptions {
   readonly createPipeline: (fleet: Fleet) => Pipeline;
 }
 
+/**
+ * What an operator asked for: read and settle; stop reading and stay in the group; finish, leave the group and stay out. Kept
+ * until the next word, whatever the group decides meanwhile.
+ */
+export type Duty = 'run' | 'pause' | 'drain';
+/** How far it has come. */
+export type DutyState = 'running' | 'pausing' | 'paused' | 'draining' | 'drained';
+
 /** A lane that makes no room for this long is paused, so that the others go on. */
 const stuckAfterMs = 100;
 const pollWaitMs = 50;
@@ -70,6 +78,9 @@ export class Fleet {
   /** When the group was found to have moved on; the client is to say so by an event soon. */
   #fencedAt: number | null = null;
   #progress: () => void = () => {};
+  #duty: Duty = 'run';
+  /** Out of the group because an operator asked for it. */
+  #isOut = false;
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -96,6 +107,7 @@ export class Fleet {
     this.#started = true;
     this.#lastCommitEnded = this.#options.timing.monotonic();
     while (!this.#stopping) {
+      await this.#followDuty();
       await this.#makeRoom();
       const batches = await fleetLog.poll({ recordsMax: limits.pollRecordsMax, waitMs: this.#pollWaitMs() });
       this.#throwFailure();
@@ -126,22 +138,39 @@ export class Fleet {
     if (!this.#started) this.#options.fleetLog.stop().catch((error: unknown) => this.#fail(error));
   }
 
+  /** What an operator wants of this worker from now on; taken up within a moment. */
+  ask(duty: Duty): void {
+    this.#duty = duty;
+    this.#progress();
+  }
+
+  dutyState(): DutyState {
+    if (this.#duty === 'run') return 'running';
+    if (this.#duty === 'drain') return this.#isOut ? 'drained' : 'draining';
+    return this.#isWaiting() ? 'pausing' : 'paused';
+  }
+
   /** Why this worker is not ready; empty when it is. */
   reasonsNotReady(): string[] {
     if (!this.#started) return ['kafka: not connected yet'];
     const reasons: string[] = [];
     if (this.#stopping) reasons.push('the worker is ending');
-    if (!this.#isAssigned) reasons.push('kafka: the group has not assigned partitions yet');
+    if (this.#duty !== 'run') reasons.push(`${this.dutyState()} by an operator`);
+    else if (!this.#isAssigned) reasons.push('kafka: the group has not assigned partitions yet');
     for (const lane of this.#lanes.values()) {
       if (lane.state === 'halted') reasons.push(`partition ${lane.partition} is halted: ${lane.haltReason}`);
       if (lane.state === 'restoring') reasons.push(`partition ${lane.partition} is being restored`);
     }
-    const waiting = !this.#epoch.isEmpty || this.#committing !== null || this.#pendingBytes() > 0;
     const idleForMs = this.#options.timing.monotonic() - Math.max(this.#lastCommitEnded, this.#busySince);
-    if (waiting && idleForMs > stalledAfterMs) {
+    if (this.#isWaiting() && idleForMs > stalledAfterMs) {
       reasons.push(`nothing was committed for ${Math.round(idleForMs / 1000)} s while records wait`);
     }
     return reasons;
+  }
+
+  /** Something was read that is not committed. */
+  #isWaiting(): boolean {
+    return !this.#epoch.isEmpty || this.#committing !== null || this.#pendingBytes() > 0;
   }
 
   /** Partitions by lane state, for those who watch. */
@@ -165,6 +194,23 @@ export class Fleet {
     signal.throwIfAborted();
     const { claims, reader, topics, timing, log, limits } = this.#options;
     return rebuildWindow({ partition, claims, reader, topics, clock: timing.now, log, signal, windowSeconds: limits.dedupeWindowSeconds });
+  }
+
+  // ── An operator's word ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Leaves the group once everything is committed, and joins it again. Pausing is a matter of room. */
+  async #followDuty(): Promise<void> {
+    const { fleetLog, log } = this.#options;
+    const shouldBeOut = this.#duty === 'drain';
+    if (shouldBeOut === this.#isOut) return;
+    if (shouldBeOut) {
+      await this.#drain('the worker leaves the group');
+      fleetLog.leave();
+    } else {
+      fleetLog.join();
+    }
+    this.#isOut = shouldBeOut;
+    log.info({}, shouldBeOut ? 'Drained: out of the group until an operator resumes' : 'Back in the group');
   }
 
   // ── Rebalances ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -213,6 +259,8 @@ export class Fleet {
       if (lane.state !== 'restoring') return;
       lane.open(new LaneBook({ partition, ledger, standing, topics, worker }));
       await fleetLog.release(partition, standing);
+      // Paused by an operator while it was being restored.
+      if (this.#paused.has(partition)) fleetLog.hold(partition);
       log.info(
         { partition, inbound: standing.inbound, routed: standing.routed, sequence: ledger.sequence, milliseconds: Math.round(timing.monotonic() - begun) },
         'The lane was restored',
@@ -345,10 +393,17 @@ export class Fleet {
 
   /**
    * Waits while there is too much read and not settled. A lane that does not move (Redis away, a schema that is not known)
-   * is paused instead, so that the others go on and the group is still polled.
+   * is paused instead, so that the others go on and the group is still polled. While an operator has us pause, no lane has
+   * room.
    */
   async #makeRoom(): Promise<void> {
     const { limits, fleetLog, timing } = this.#options;
+    if (this.#duty === 'pause') {
+      for (const lane of this.#lanes.values()) {
+        if (lane.state === 'running' && !this.#paused.has(lane.partition)) this.#pause(lane);
+      }
+      return;
+    }
     const laneBytesMax = Math.max(1 << 20, limits.pendingBytesMax / Math.max(1, this.#lanes.size));
     for (const partition of this.#paused) {
       const lane = this.#lanes.get(partition);
@@ -367,14 +422,17 @@ export class Fleet {
       this.#commitWhenDue();
       if (timing.monotonic() - begun >= stuckAfterMs) {
         for (const lane of this.#lanes.values()) {
-          if (!isFull(lane)) continue;
-          fleetLog.hold(lane.partition);
-          this.#paused.add(lane.partition);
+          if (isFull(lane)) this.#pause(lane);
         }
         return;
       }
       await this.#nextProgress(stuckAfterMs);
     }
+  }
+
+  #pause(lane: Lane): void {
+    this.#options.fleetLog.hold(lane.partition);
+    this.#paused.add(lane.partition);
   }
 
   async #nextProgress(atMostMs: number): Promise<void> {

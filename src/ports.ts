@@ -92,6 +92,10 @@ export interface FleetLog {
    * (-1: it has not). Markers of transactions lie between the two. Null when the partition is not released to us.
    */
   position(topic: string, partition: number): { readonly next: number; readonly drainedTo: number } | null;
+  /** Leaves the group; a `revoked` event follows. Commits nothing. */
+  leave(): void;
+  /** Joins the group again after `leave`; an `assigned` event follows. */
+  join(): void;
   /** Leaves the group and closes everything. Commits nothing. */
   stop(): Promise<void>;
 }

@@ -2,14 +2,18 @@
  * The composition root of a sink: which adapter stands behind each port, and in which order a process comes up and goes
  * down. Nothing is decided here.
  */
+import packageJson from '../package.json' with { type: 'json' };
 import { databaseOf, createRowStore } from './adapters/clickhouse/row-store.ts';
 import { openEmbeddedSession } from './adapters/clickhouse/embedded.ts';
 import { startQueryEndpoint } from './adapters/clickhouse/query-endpoint.ts';
 import type { QueryEndpoint } from './adapters/clickhouse/query-endpoint.ts';
 import { restrictToReading } from './adapters/clickhouse/read-session.ts';
+import { operatorHandlers } from './adapters/http/operator.ts';
 import { startHealthServer } from './adapters/http/server.ts';
+import { statusPageHandlers } from './adapters/http/status-page.ts';
 import { createSinkLog } from './adapters/kafka/sink-log.ts';
-import { createLog } from './adapters/log/log.ts';
+import { createLog, logLevelAction } from './adapters/log/log.ts';
+import { snapshotRegistry } from './adapters/prometheus/registry-snapshot.ts';
 import { PrometheusSinkTelemetry } from './adapters/prometheus/sink-telemetry.ts';
 import { createWriterSchemas } from './adapters/registry/writer-schemas.ts';
 import type { Config } from './config.ts';
@@ -76,10 +80,27 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
     log,
     telemetry,
   });
+  const startedAt = Date.now();
   const health = await startHealthServer({
     port: config.metricsPort,
     registry: telemetry.registry,
     reasonsNotReady: () => sink.reasonsNotReady(),
+    handlers: new Map([
+      ...statusPageHandlers(async () => ({
+        process: 'sink',
+        name: config.workerId,
+        group: `${config.consumerGroup}-sink`,
+        version: packageJson.version,
+        startedAt,
+        now: Date.now(),
+        state: 'running',
+        reasonsNotReady: sink.reasonsNotReady(),
+        logLevel: log.level,
+        lanes: [],
+        ...(await snapshotRegistry(telemetry.registry)),
+      })),
+      ...operatorHandlers({ token: config.adminToken, actions: { 'log-level': logLevelAction(log) }, log }),
+    ]),
     log,
   });
 

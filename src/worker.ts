@@ -2,23 +2,30 @@
  * The composition root of a worker: which adapter stands behind each port, and in which order a process comes up and goes
  * down. Nothing is decided here.
  */
+import packageJson from '../package.json' with { type: 'json' };
 import { PrometheusTelemetry } from './adapters/prometheus/telemetry.ts';
 import { createDecoder } from './adapters/piscina/decoder.ts';
 import { createDirectoryFollower } from './adapters/kafka/directory.ts';
 import { createFleetLog } from './adapters/kafka/fleet-log.ts';
 import { createLog } from './adapters/log/log.ts';
+import { operatorHandlers } from './adapters/http/operator.ts';
+import type { OperatorAnswer } from './adapters/http/operator.ts';
+import { logLevelAction } from './adapters/log/log.ts';
 import { readTopicId } from './adapters/kafka/topic-identity.ts';
 import { createTopicReader } from './adapters/kafka/topic-reader.ts';
 import { systemTiming } from './adapters/system/timing.ts';
 import { createWriterSchemas } from './adapters/registry/writer-schemas.ts';
 import { RedisClaims } from './adapters/redis/claims.ts';
+import { snapshotRegistry } from './adapters/prometheus/registry-snapshot.ts';
 import { resultSchemaId } from './adapters/registry/result-schema.ts';
 import { startHealthServer } from './adapters/http/server.ts';
+import { statusPageHandlers } from './adapters/http/status-page.ts';
 import { readPaymentMessage } from './codec/iso20022/payment-reader.ts';
 import type { Config } from './config.ts';
 import { topicNames } from './domain/topics.ts';
 import { FatalError } from './errors.ts';
 import { Fleet } from './fleet.ts';
+import type { Duty } from './fleet.ts';
 import { LagWatch } from './lag-watch.ts';
 import type { Dependency, Log } from './ports.ts';
 import { createPipeline } from './pipeline.ts';
@@ -134,14 +141,40 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   const lagWatch = new LagWatch(fleet, reader, topics);
 
   const waitingFor = new Set(['the schema of results (registry)', 'the directory (kafka)']);
+  const reasonsNotReady = (): string[] => [
+    ...Array.from(waitingFor, (what) => `waiting for ${what}`),
+    ...telemetry.reasonsNotReady(),
+    ...fleet.reasonsNotReady(),
+  ];
+  const startedAt = clock();
+  const told = (duty: Duty) => (): OperatorAnswer => {
+    fleet.ask(duty);
+    return { done: { state: fleet.dutyState() } };
+  };
   const health = await startHealthServer({
     port: config.metricsPort,
     registry: telemetry.registry,
-    reasonsNotReady: () => [
-      ...Array.from(waitingFor, (what) => `waiting for ${what}`),
-      ...telemetry.reasonsNotReady(),
-      ...fleet.reasonsNotReady(),
-    ],
+    reasonsNotReady,
+    handlers: new Map([
+      ...statusPageHandlers(async () => ({
+        process: 'worker',
+        name: workerId,
+        group: config.consumerGroup,
+        version: packageJson.version,
+        startedAt,
+        now: clock(),
+        state: fleet.dutyState(),
+        reasonsNotReady: reasonsNotReady(),
+        logLevel: log.level,
+        lanes: fleet.lanes(),
+        ...(await snapshotRegistry(telemetry.registry)),
+      })),
+      ...operatorHandlers({
+        token: config.adminToken,
+        actions: { pause: told('pause'), drain: told('drain'), resume: told('run'), 'log-level': logLevelAction(log) },
+        log,
+      }),
+    ]),
     log,
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clickhouseTarget, loadConfig, loadDemoEnvironment } from '../src/config.ts';
+import { clickhouseTarget, loadConfig, loadDemoEnvironment, showSettings } from '../src/config.ts';
 import { ConfigurationError } from '../src/errors.ts';
 
 /** The message of the refusal, or null when the variable is taken. */
@@ -108,5 +108,26 @@ describe('configuration', () => {
   it('knows Prometheus and Grafana only where the environment names them', () => {
     expect(loadDemoEnvironment({})).toEqual({ prometheusUrl: null, grafanaUrl: null, prometheusTargetsFile: null });
     expect(loadDemoEnvironment({ PROMETHEUS_URL: 'http://127.0.0.1:9090/' }).prometheusUrl).toBe('http://127.0.0.1:9090');
+  });
+
+  it('shows every setting with its value and where it came from, and no password and no token', () => {
+    const environment = {
+      REDIS_URL: 'redis://user:open-sesame@cache:6379',
+      SCHEMA_REGISTRY_URL: 'https://key:open-sesame@registry',
+      CLICKHOUSE_URL: 'http://default:open-sesame@clickhouse:8123',
+      ADMIN_TOKEN: 'open-sesame-open-sesame',
+      COMMIT_INTERVAL_MS: '250',
+    };
+    const shown = showSettings(environment);
+    expect(JSON.stringify(shown)).not.toContain('open-sesame');
+    expect(shown).toContainEqual({ name: 'COMMIT_INTERVAL_MS', value: '250', from: 'environment' });
+    expect(shown).toContainEqual({ name: 'ADMIN_TOKEN', value: '***', from: 'environment' });
+    expect(shown).toContainEqual({ name: 'KAFKA_BROKERS', value: '127.0.0.1:9092', from: 'default' });
+    expect(shown).toHaveLength(Object.keys(loadConfig({})).length);
+  });
+
+  it('refuses a token that could be guessed, without saying it', () => {
+    expect(refusal('ADMIN_TOKEN', 'open-sesame')).toBe('ADMIN_TOKEN must be at least 16 printable ASCII characters without spaces.');
+    expect(loadConfig({ ADMIN_TOKEN: 'open-sesame-open-sesame' }).adminToken).toBe('open-sesame-open-sesame');
   });
 });

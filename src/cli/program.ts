@@ -10,7 +10,9 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { loadConfig } from '../config.ts';
 import type { Config } from '../config.ts';
 import { CommandError, ConfigurationError, FatalError, OutageError } from '../errors.ts';
+import { defineConfigCommand } from './config.ts';
 import { defineDlqCommand } from './dlq.ts';
+import { defineOperatorCommands } from './operator.ts';
 import { defineParticipantsCommand } from './participants.ts';
 import { defineSinkCommand } from './sink.ts';
 import { defineSqlCommand } from './sql.ts';
@@ -39,6 +41,8 @@ const commands: readonly DefineCommand[] = [
   defineSqlCommand,
   defineValidateCommand,
   defineVerifyCommand,
+  defineConfigCommand,
+  defineOperatorCommands,
 ];
 
 /** Runs one command to its end; gives the exit code. What went wrong is on standard error, in one line. */

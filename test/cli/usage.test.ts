@@ -17,6 +17,9 @@ describe('settlefleet', () => {
     [['dlq', 'show', '--help'], '--value'],
     [['dlq', 'redrive', '--help'], '--yes'],
     [['sql', '--help'], '--format'],
+    [['config', '--help'], '--json'],
+    [['pause', '--help'], '--url'],
+    [['loglevel', '--help'], 'silent'],
   ])('explains %s and ends with exit code 0, whatever the settings are', async (args, word) => {
     const { code, stdout } = await runHere(args, { ...nowhere, METRICS_PORT: 'wrong' });
     expect(code).toBe(0);
@@ -39,6 +42,8 @@ describe('settlefleet', () => {
     [['dlq', 'list', '--since', 'yesterday']],
     [['dlq', 'redrive']],
     [['dlq', 'redrive', '--all', '0:1']],
+    [['loglevel']],
+    [['pause', 'now']],
   ])('ends %j with exit code 2 and one line', async (args) => {
     const { code, stdout, stderr } = await runHere(args, nowhere);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -58,6 +63,18 @@ describe('settlefleet', () => {
     const { code, stdout, stderr } = await runHere(command.split(' '), { ...nowhere, [name]: value });
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(new RegExp(`^${name} is ".*", but it must be .+\\.\\n$`));
+  });
+
+  it('prints every setting and where it came from', async () => {
+    const { code, stdout } = await runHere(['config'], { REDIS_URL: 'redis://:open-sesame@cache:6379' });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^REDIS_URL +redis:\/\/\*\*\*@cache:6379 +environment$/m);
+    expect(stdout).toMatch(/^COMMIT_INTERVAL_MS +100 +default$/m);
+  });
+
+  it('says in one line that no process answers', async () => {
+    const { code, stderr } = await runHere(['pause', '--url', 'http://127.0.0.1:2'], nowhere);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'No process answers at http://127.0.0.1:2: ECONNREFUSED.\n' });
   });
 
   it('ends its process with these codes', async () => {

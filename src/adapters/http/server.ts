@@ -92,7 +92,8 @@ function ownHandlers({ registry, reasonsNotReady }: HealthServerOptions): [strin
   ];
 }
 
-function readOnly(handler: (response: ServerResponse) => void | Promise<void>): Handler {
+/** Takes GET and HEAD only. */
+export function readOnly(handler: (response: ServerResponse) => void | Promise<void>): Handler {
   return async (request, response) => {
     if (request.method === 'GET' || request.method === 'HEAD') return handler(response);
     response.setHeader('allow', 'GET, HEAD');
@@ -114,8 +115,8 @@ function pathOf(request: IncomingMessage): string {
   return (request.url ?? '').split('?', 1)[0]!;
 }
 
-// Node leaves out the body of an answer to HEAD by itself.
-function send(response: ServerResponse, status: number, body: string, type = 'text/plain; charset=utf-8'): void {
+/** Node leaves out the body of an answer to HEAD by itself. */
+export function send(response: ServerResponse, status: number, body: string, type = 'text/plain; charset=utf-8'): void {
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
   response.end(body);
 }

@@ -341,6 +341,9 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       return position === undefined ? null : { next: position.next, drainedTo: position.drainedTo };
     },
 
+    leave: () => client().unsubscribe(),
+    join: () => client().subscribe([topics.inbound]),
+
     async stop() {
       if (stopped) return;
       stopped = stopping = true;

@@ -1,0 +1,75 @@
+/**
+ * What the registry holds at this moment, as plain values for the status page: the same series that Prometheus scrapes,
+ * with a histogram's buckets in one array. Made only when somebody asks.
+ */
+import type { Registry } from 'prom-client';
+
+export interface Series {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+}
+
+export interface HistogramSeries {
+  readonly labels: Readonly<Record<string, string | number>>;
+  /** Upper bounds in seconds; one more count than bounds, for what is above all of them. */
+  readonly bounds: readonly number[];
+  /** By bucket, not accumulated. */
+  readonly counts: readonly number[];
+  readonly sum: number;
+}
+
+export interface RegistrySnapshot {
+  readonly values: Readonly<Record<string, readonly Series[]>>;
+  readonly histograms: Readonly<Record<string, readonly HistogramSeries[]>>;
+}
+
+/** Of the series that Node's own metrics consist of, those that the page shows. */
+const processMetrics = new Set([
+  'process_cpu_seconds_total',
+  'process_resident_memory_bytes',
+  'nodejs_heap_size_used_bytes',
+  'nodejs_eventloop_lag_p50_seconds',
+  'nodejs_eventloop_lag_p99_seconds',
+]);
+
+export async function snapshotRegistry(registry: Registry): Promise<RegistrySnapshot> {
+  const values: Record<string, readonly Series[]> = {};
+  const histograms: Record<string, readonly HistogramSeries[]> = {};
+  for (const metric of registry.getMetricsAsArray()) {
+    if (!metric.name.startsWith('settlefleet_') && !processMetrics.has(metric.name)) continue;
+    const { type, values: series } = await (metric as unknown as Readable).get();
+    if (type === 'histogram') histograms[metric.name] = gather(series);
+    else values[metric.name] = series.map(({ labels, value }) => ({ labels, value }));
+  }
+  return { values, histograms };
+}
+
+/** What the registry asks of each metric at a scrape; prom-client does not declare it. */
+interface Readable {
+  get(): Promise<{ readonly type: string; readonly values: readonly RawValue[] }>;
+}
+
+interface RawValue {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  readonly metricName?: string;
+}
+
+/** prom-client gives a line for each bucket, counts accumulated, as a scrape has it. */
+function gather(lines: readonly RawValue[]): HistogramSeries[] {
+  const found = new Map<string, { labels: RawValue['labels']; bounds: number[]; counts: number[]; sum: number; below: number }>();
+  for (const { labels, value, metricName } of lines) {
+    const { le, ...own } = labels;
+    const name = JSON.stringify(own);
+    let series = found.get(name);
+    if (series === undefined) found.set(name, (series = { labels: own, bounds: [], counts: [], sum: 0, below: 0 }));
+    if (le !== undefined) {
+      if (le !== '+Inf') series.bounds.push(Number(le));
+      series.counts.push(value - series.below);
+      series.below = value;
+    } else if (metricName?.endsWith('_sum') === true) {
+      series.sum = value;
+    }
+  }
+  return Array.from(found.values(), ({ labels, bounds, counts, sum }) => ({ labels, bounds, counts, sum }));
+}
