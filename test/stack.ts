@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import {
-  programVariables, startKafka as startKafkaNode, startPrometheus as startPrometheusServer, startRedis as startRedisServer,
+  newClusterId, programVariables, startKafka as startKafkaNode, startPrometheus as startPrometheusServer, startRedis as startRedisServer,
 } from '../scripts/dev/stack/parts.ts';
 import type { Part, Program } from '../scripts/dev/stack/parts.ts';
 import { chooseFreePort } from '../scripts/dev/stack/ports.ts';
@@ -53,7 +53,9 @@ export interface OwnPart {
   signal(signal: NodeJS.Signals): void;
   /** SIGKILL; returns when it is gone. What it had on disk stays. */
   kill(): Promise<void>;
-  /** Starts it again after a kill; returns when it answers. */
+  /** SIGTERM; returns when it has ended. */
+  stop(): Promise<void>;
+  /** Starts it again after a kill or a stop; returns when it answers. */
   start(): Promise<void>;
   /** Ends it and removes what it had on disk. To be called in every case, e.g. in `afterAll`. */
   remove(): Promise<void>;
@@ -91,6 +93,48 @@ export async function startKafka(options: { port?: number } = {}): Promise<OwnKa
     { ...partOptions('kafka', directory, port), controllerPort, heapMegabytes: 256 },
   ));
   return { ...part, brokers: `127.0.0.1:${port}` };
+}
+
+export interface OwnBroker extends OwnKafka {
+  readonly nodeId: number;
+}
+
+/**
+ * Three Kafka nodes of the test's own, each broker and controller, whose topics survive the loss of one: replication 3, of
+ * which 2 must have what is acknowledged. `advertisedPorts`: where clients of the second listener are told to go, e.g.
+ * through a proxy; `listenerPorts` says where that listener really is.
+ */
+export async function startKafkaCluster(options: { advertisedPorts: readonly number[]; listenerPorts: readonly number[] }): Promise<OwnBroker[]> {
+  const taken = new Set([...options.advertisedPorts, ...options.listenerPorts]);
+  const choose = (count: number): Promise<number[]> => Promise.all(Array.from({ length: count }, () => chooseFreePort({ taken })));
+  const [ports, controllerPorts] = [await choose(3), await choose(3)];
+  const clusterId = newClusterId();
+  return Promise.all(ports.map(async (port, index) => {
+    const nodeId = index + 1;
+    const part = await startOwnPart(`kafka-${nodeId}`, port, (directory, labels) => startKafkaNode(
+      { java: program('apache/kafka:4.1.0', variableOr('java', 'java'), directory, labels), kafkaJars: variableOr('kafkaJars', '/opt/kafka/libs') },
+      {
+        ...partOptions('kafka', directory, port), controllerPort: controllerPorts[index]!, heapMegabytes: 192, clusterId,
+        properties: {
+          'node.id': String(nodeId),
+          'controller.quorum.voters': controllerPorts.map((at, i) => `${i + 1}@127.0.0.1:${at}`).join(','),
+          listeners: `BROKER://127.0.0.1:${port},FLEET://127.0.0.1:${options.listenerPorts[index]},CONTROLLER://127.0.0.1:${controllerPorts[index]}`,
+          'advertised.listeners': `BROKER://127.0.0.1:${port},FLEET://127.0.0.1:${options.advertisedPorts[index]}`,
+          'listener.security.protocol.map': 'BROKER:PLAINTEXT,FLEET:PLAINTEXT,CONTROLLER:PLAINTEXT',
+          'offsets.topic.replication.factor': '3',
+          'transaction.state.log.replication.factor': '3',
+          'transaction.state.log.min.isr': '2',
+          'default.replication.factor': '3',
+          'min.insync.replicas': '2',
+          // A broker that was killed is noticed in seconds, so that a run of minutes sees many.
+          'broker.session.timeout.ms': '4000',
+          'broker.heartbeat.interval.ms': '1000',
+          'replica.lag.time.max.ms': '6000',
+        },
+      },
+    ));
+    return { ...part, brokers: `127.0.0.1:${port}`, nodeId };
+  }));
 }
 
 export interface OwnPrometheus extends OwnPart {
@@ -151,21 +195,23 @@ async function startOwnPart(
     const ids = execFileSync('docker', ['ps', '--quiet', '--filter', `label=${label}`], { encoding: 'utf8' }).split('\n').filter(Boolean);
     if (ids.length > 0) execFileSync('docker', ['kill', '--signal', sent, ...ids]);
   };
-  const kill = async (): Promise<void> => {
+  const end = async (by: 'SIGKILL' | 'SIGTERM'): Promise<void> => {
     if (running === undefined) return;
     const { child } = running;
     if (child.exitCode === null && child.signalCode === null) {
       child.ref();
       const gone = once(child, 'exit');
-      signal('SIGKILL');
+      signal(by);
       await gone;
     }
     running = undefined;
   };
+  const kill = (): Promise<void> => end('SIGKILL');
   return {
     port,
     signal,
     kill,
+    stop: () => end('SIGTERM'),
     start: async () => {
       if (running !== undefined) throw new Error(`${name} on port ${port} is running: kill it before it is started again`);
       running = await start(directory, label);

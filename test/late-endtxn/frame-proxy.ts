@@ -103,7 +103,8 @@ export async function startFrameProxy(broker: string): Promise<FrameProxy> {
   };
 }
 
-function onFrames(socket: Socket, take: (frame: Buffer) => void): void {
+/** Calls `take` with each whole frame, its size included. */
+export function onFrames(socket: Socket, take: (frame: Buffer) => void): void {
   let received: Buffer = Buffer.alloc(0);
   socket.on('data', (bytes: Buffer) => {
     received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);

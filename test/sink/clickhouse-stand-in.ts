@@ -42,8 +42,15 @@ export interface StandIn {
   close(): Promise<void>;
 }
 
-export async function startStandIn(): Promise<StandIn> {
-  const folder = await mkdtemp(join(tmpdir(), 'settlefleet-clickhouse-'));
+export interface StandInOptions {
+  /** Kept at the end, and gone on with at the next start; left out: one of its own, removed at the end. */
+  readonly folder?: string;
+  readonly port?: number;
+  readonly onInsert?: (step: 'begun' | 'ended') => void;
+}
+
+export async function startStandIn(options: StandInOptions = {}): Promise<StandIn> {
+  const folder = options.folder ?? await mkdtemp(join(tmpdir(), 'settlefleet-clickhouse-'));
   const path = join(folder, 'data');
   // Keeps the engine open while sessions come and go.
   const keeper = createChdbConnection({ path });
@@ -52,7 +59,7 @@ export async function startStandIn(): Promise<StandIn> {
   const waiting = new Map<string, Held>();
   let holding: 'before' | 'within' | 'nowhere' = 'nowhere';
   let answersToLose = 0;
-  let port = 0;
+  let port = options.port ?? 0;
   let server: Server | undefined;
 
   const runIn = async (session: ChdbConnection, sql: string, format: string): Promise<Buffer> =>
@@ -85,12 +92,14 @@ export async function startStandIn(): Promise<StandIn> {
           statement = sql.slice(0, where);
           await pause(queryId);
         }
+        options.onInsert?.('begun');
         await runIn(session, `SET insert_deduplication_token = '${token}', async_insert = 0; ${statement}`, 'TabSeparated');
         outcomes.set(queryId, 'inserted');
       } catch (error) {
         outcomes.set(queryId, String(error).includes('Code: 395') ? 'refused' : 'failed');
         throw error;
       } finally {
+        options.onInsert?.('ended');
         await session.close();
         await rm(file, { force: true });
       }
@@ -172,7 +181,7 @@ export async function startStandIn(): Promise<StandIn> {
       await goAway();
       await Promise.all(processes.values());
       await keeper.close();
-      await rm(folder, { recursive: true, force: true });
+      if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
     },
   };
 }

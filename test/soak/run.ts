@@ -2,13 +2,11 @@
  * The whole line under traffic with a known truth, while workers and the sink are killed and Redis is emptied at random;
  * afterwards everything that was told is compared with that truth, and ClickHouse with the topics row by row.
  */
-import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { startRedis } from '../stack.ts';
 import { Bench } from '../integration/harness/bench.ts';
-import type { Sending, Sent } from '../integration/harness/bench.ts';
-import { buildMessage } from '../integration/harness/message.ts';
+import { OpenLoad } from '../integration/harness/load.ts';
 import type { Service } from '../integration/harness/processes.ts';
 import { createRandom, createTraffic } from '../integration/harness/traffic.ts';
 import type { Random } from '../integration/harness/traffic.ts';
@@ -37,8 +35,6 @@ export interface SoakReport {
 }
 
 const partitions = 8;
-/** Sent and not acknowledged by the broker. */
-const underWayMax = 500;
 const answersMs = 180_000;
 
 export async function runSoak(options: SoakOptions): Promise<SoakReport> {
@@ -49,11 +45,9 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   const faults = new Faults(bench, redis.url, createRandom(options.seed + 1), options.say);
   try {
     await faults.start();
-    const codes = new Map<string, string>();
-    const formFaults = new Set<string>();
-    const upstream = new Upstream(bench, traffic, createRandom(options.seed + 2), codes, formFaults);
+    const load = new OpenLoad(bench, traffic, createRandom(options.seed + 2));
     const faulting = faults.run();
-    await upstream.send(options.events, options.minutes * 60_000, options.say);
+    await load.send(options.events, options.minutes * 60_000, options.say);
     faults.stop();
     await faulting;
     options.say('everything is sent; waiting for the rest of the answers');
@@ -61,7 +55,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     await bench.atRest(answersMs);
     const { results, deadLetters } = bench;
     options.say(`${results.length} results and ${deadLetters.length} dead letters; comparing`);
-    const problems = compare({ ...bench, participants: traffic.participants, positions: bench.positions(), deadLetterCodes: codes, formFaults, workersDied: true });
+    const problems = compare({ ...bench, participants: traffic.participants, positions: bench.positions(), ...load.expected, workersDied: true });
     const rows = await compareRows(bench, problems, options.say);
     problems.push(...(await faults.end()));
     return {
@@ -100,76 +94,6 @@ async function compareRows(bench: Bench, problems: string[], say: (line: string)
   say(`${rows} rows in ClickHouse; comparing them`);
   problems.push(...(await compareResultRows(bench)), ...(await compareDeadLetterRows(bench)));
   return rows;
-}
-
-/** Sends what the traffic makes, and now and then what nobody can read. */
-class Upstream {
-  readonly #bench: Bench;
-  readonly #traffic: ReturnType<typeof createTraffic>;
-  readonly #random: Random;
-  readonly #codes: Map<string, string>;
-  readonly #formFaults: Set<string>;
-
-  constructor(bench: Bench, traffic: ReturnType<typeof createTraffic>, random: Random, codes: Map<string, string>, formFaults: Set<string>) {
-    this.#bench = bench;
-    this.#traffic = traffic;
-    this.#random = random;
-    this.#codes = codes;
-    this.#formFaults = formFaults;
-  }
-
-  /** Evenly over the time. */
-  async send(count: number, durationMs: number, say: (line: string) => void): Promise<void> {
-    const begun = performance.now();
-    const underWay = new Set<Promise<void>>();
-    let failure: Error | undefined;
-    const raise = (): void => {
-      if (failure !== undefined) throw failure;
-    };
-    for (let sent = 0; sent < count; sent++) {
-      const dueMs = (sent / count) * durationMs - (performance.now() - begun);
-      if (dueMs > 5) await pause(dueMs);
-      while (underWay.size >= underWayMax) await Promise.race(underWay);
-      raise();
-      const one: Promise<void> = this.#sendOne().catch((error: unknown) => {
-        failure = error instanceof Error ? error : new Error(String(error));
-      }).finally(() => underWay.delete(one));
-      underWay.add(one);
-      if ((sent + 1) % 10_000 === 0) say(`${sent + 1} events sent, ${this.#bench.results.length} results`);
-    }
-    await Promise.all(underWay);
-    raise();
-  }
-
-  async #sendOne(): Promise<void> {
-    const { message, sending } = this.#traffic.next();
-    const dice = this.#random(400);
-    if (dice === 0) return this.#sendUnreadable('NOT_FRAMED', Buffer.from(`no frame ${this.#random(1_000_000)}`));
-    if (dice === 1) return this.#sendUnreadable('NOT_FRAMED', null);
-    if (dice === 2) return this.#sendUnreadable('XML_INVALID', this.#encoded('<Document>', {}));
-    if (dice === 3) return this.#sendUnreadable('TYPE_MISMATCH', this.#encoded(buildMessage(message), { messageType: 'pacs.009.001.08' }));
-    if (dice === 4) {
-      const sent = await this.#bench.sendDocument(buildMessage(message).replace('SLEV', 'OOPS'), { ...sending, message });
-      this.#formFaults.add(`${sent.partition}/${sent.offset}`);
-      forgetValue(sent);
-      return;
-    }
-    forgetValue(await this.#bench.send(message, sending));
-  }
-
-  #encoded(document: string, sending: Sending): Buffer {
-    return this.#bench.encode(document, { eventId: randomUUID(), createdAt: Date.now(), ...sending });
-  }
-
-  async #sendUnreadable(code: string, value: Buffer | null): Promise<void> {
-    const sent = await this.#bench.sendValue(value, { partition: this.#random(partitions), key: this.#random(2) === 0 ? null : 'some key' });
-    this.#codes.set(`${sent.partition}/${sent.offset}`, code);
-  }
-}
-
-/** Hundreds of thousands of them would fill the memory; only dead letters are compared with what was sent. */
-function forgetValue(sent: Sent): void {
-  (sent as { value: Buffer | null }).value = null;
 }
 
 /** Keeps two or three workers and the sink running, and does to them what happens in the world. */

@@ -51,11 +51,17 @@ export interface Part {
   readonly child: ChildProcess;
 }
 
+export interface KafkaNodeOptions extends PartOptions {
+  readonly controllerPort: number;
+  readonly heapMegabytes?: number;
+  /** Of a cluster of several nodes, the same for all of them; left out, a cluster of its own. */
+  readonly clusterId?: string;
+  /** Properties that stand behind those of kafka.properties, and so win. */
+  readonly properties?: Readonly<Record<string, string>>;
+}
+
 /** One Kafka node with an empty log, or with the one that `directory` already holds. Answers when it returns. */
-export async function startKafka(
-  programs: { java: Program; kafkaJars: string },
-  options: PartOptions & { controllerPort: number; heapMegabytes?: number },
-): Promise<Part> {
+export async function startKafka(programs: { java: Program; kafkaJars: string }, options: KafkaNodeOptions): Promise<Part> {
   const data = join(options.directory, 'data');
   const configuration = join(options.directory, 'server.properties');
   mkdirSync(options.directory, { recursive: true });
@@ -63,7 +69,7 @@ export async function startKafka(
     BROKER_PORT: String(options.port),
     CONTROLLER_PORT: String(options.controllerPort),
     DATA_DIRECTORY: data,
-  }));
+  }) + Object.entries(options.properties ?? {}).map(([name, value]) => `${name}=${value}\n`).join(''));
   const java = (name: string, args: readonly string[]): Part => {
     const started = startProcess(name, programs.java, {
       args: [`-Dlog4j2.configurationFile=${join(templates, 'log4j2.properties')}`, '-cp', join(programs.kafkaJars, '*'), ...args],
@@ -73,7 +79,7 @@ export async function startKafka(
     return started;
   };
   if (!existsSync(join(data, 'meta.properties'))) {
-    const clusterId = randomBytes(16).toString('base64url').replace(/^-/, 'A');
+    const clusterId = options.clusterId ?? newClusterId();
     const format = java('kafka-format', [
       '-Xshare:auto', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC',
       'kafka.tools.StorageTool', 'format', '--cluster-id', clusterId, '--config', configuration,
@@ -85,6 +91,10 @@ export async function startKafka(
   ]);
   await untilUp('kafka', () => kafkaAnswers(options.port), broker.child, options.logFile);
   return broker;
+}
+
+export function newClusterId(): string {
+  return randomBytes(16).toString('base64url').replace(/^-/, 'A');
 }
 
 /** The Apicurio registry, in memory. */
