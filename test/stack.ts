@@ -114,7 +114,7 @@ export async function startKafkaCluster(options: { advertisedPorts: readonly num
     const part = await startOwnPart(`kafka-${nodeId}`, port, (directory, labels) => startKafkaNode(
       { java: program('apache/kafka:4.1.0', variableOr('java', 'java'), directory, labels), kafkaJars: variableOr('kafkaJars', '/opt/kafka/libs') },
       {
-        ...partOptions('kafka', directory, port), controllerPort: controllerPorts[index]!, heapMegabytes: 192, clusterId,
+        ...partOptions('kafka', directory, port), controllerPort: controllerPorts[index]!, heapMegabytes: 192, isShortLived: true, clusterId,
         properties: {
           'node.id': String(nodeId),
           'controller.quorum.voters': controllerPorts.map((at, i) => `${i + 1}@127.0.0.1:${at}`).join(','),

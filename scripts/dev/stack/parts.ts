@@ -54,6 +54,8 @@ export interface Part {
 export interface KafkaNodeOptions extends PartOptions {
   readonly controllerPort: number;
   readonly heapMegabytes?: number;
+  /** For nodes that live shortly: compiled quickly rather than well. */
+  readonly isShortLived?: boolean;
   /** Of a cluster of several nodes, the same for all of them; left out, a cluster of its own. */
   readonly clusterId?: string;
   /** Properties that stand behind those of kafka.properties, and so win. */
@@ -87,7 +89,7 @@ export async function startKafka(programs: { java: Program; kafkaJars: string },
     await succeeds(format.child, 'kafka storage format', options.logFile);
   }
   const broker = java('kafka', [
-    `-Xmx${options.heapMegabytes ?? 1024}m`, '-XX:+UseSerialGC', '-Djava.awt.headless=true', 'kafka.Kafka', configuration,
+    `-Xmx${options.heapMegabytes ?? 1024}m`, '-XX:+UseSerialGC', ...(options.isShortLived === true ? ['-XX:TieredStopAtLevel=1'] : []), '-Djava.awt.headless=true', 'kafka.Kafka', configuration,
   ]);
   await untilUp('kafka', () => kafkaAnswers(options.port), broker.child, options.logFile);
   return broker;
