@@ -96,6 +96,12 @@ export interface RowStore {
    * `OutageError` it is not known whether the rows are there: claim again, and look.
    */
   insert(block: RowBlock, claim: PartitionClaim): Promise<'stored' | 'fenced'>;
+  /**
+   * Gives the materialized views some of the rows of a claimed partition of `results` that they lack, up to `storedOffset`;
+   * resolves with the offset up to which all of them hold everything. To be called again while that is lower. `fenced` and
+   * `OutageError` as for an insert. One call at a time.
+   */
+  feedViews(claim: PartitionClaim, storedOffset: number): Promise<number | 'fenced'>;
   close(): Promise<void>;
 }
 

@@ -9,6 +9,8 @@
  * there, and its records are collected in a block until it is full or old enough to be inserted. When anything about
  * ClickHouse is in doubt, all blocks are dropped, since Kafka still has them, and everything is claimed anew. So memory
  * stays bounded through an outage, and there is one way back only.
+ *
+ * Materialized views are fed from what is stored, a little later and not for each block: nothing waits for them.
  */
 import type { RecordBatch } from '../codec/record-batch.ts';
 import { ConfigurationError, FatalError, OutageError } from '../errors.ts';
@@ -58,6 +60,9 @@ const pollWaitMs = 100;
 const lagIntervalMs = 2000;
 /** A server merges parts in the background: many partitions together insert no more often than this. */
 const insertSpacingMs = 50;
+/** So often at most the views are given the new rows of a partition, and so far apart are any two partitions. */
+const feedIntervalMs = 2000;
+const feedSpacingMs = 250;
 
 export interface SinkOptions {
   readonly kafka: SinkLog;
@@ -98,6 +103,9 @@ interface Lane {
   /** What Kafka was told of it. */
   committedTo: number;
   inserting: boolean;
+  /** The highest offset that all views hold; null where the table has none, or it is not known yet. */
+  fedOffset: number | null;
+  feedAt: number;
 }
 
 interface Lag {
@@ -125,6 +133,7 @@ class ClickhouseSink implements Sink {
   #failure: Error | undefined;
   #buffered = 0;
   readonly #inserts = new Set<Promise<void>>();
+  #feeding: Promise<void> | null = null;
   readonly #lags = new Map<string, Lag>();
   #lagAsked = false;
   #lagAt = 0;
@@ -150,6 +159,7 @@ class ClickhouseSink implements Sink {
         this.#askLag();
         await this.#readOnce();
         this.#insertWhatIsDue(false);
+        this.#feedViewsWhenDue(false);
         while (this.#buffered > this.#options.limits.bufferedBytesMax && this.#inserts.size > 0) {
           await Promise.race(this.#inserts);
           this.#insertWhatIsDue(false);
@@ -203,7 +213,7 @@ class ClickhouseSink implements Sink {
   #beginClaim(): void {
     if (this.#claiming || this.#assignment === null || this.#options.clock() < this.#nextClaimAt) return;
     // An insert of ours that is still under way is waited for: then a claim has nothing to kill.
-    if (this.#inserts.size > 0) return;
+    if (this.#inserts.size > 0 || this.#feeding !== null) return;
     this.#claiming = true;
     const generation = this.#generation;
     void this.#claimAll(this.#assignment)
@@ -274,6 +284,8 @@ class ClickhouseSink implements Sink {
       storedTo,
       committedTo: -1,
       inserting: false,
+      fedOffset: null,
+      feedAt: 0,
     };
   }
 
@@ -403,6 +415,38 @@ class ClickhouseSink implements Sink {
     this.#options.telemetry.dependency('clickhouse', true);
   }
 
+  /** Begins to feed one partition; `all` asks for what is not due yet, too. */
+  #feedViewsWhenDue(all: boolean): void {
+    if (this.#feeding !== null || this.#lanes === null) return;
+    const now = this.#options.clock();
+    for (const lane of this.#lanes.values()) {
+      if (lane.table !== 'results' || (!all && now < lane.feedAt)) continue;
+      const storedOffset = lane.storedTo - 1;
+      if (storedOffset < 0 || (lane.fedOffset !== null && lane.fedOffset >= storedOffset)) continue;
+      this.#beginFeed(lane, storedOffset, now + Math.max(feedIntervalMs, this.#lanes.size * feedSpacingMs));
+      return;
+    }
+  }
+
+  #beginFeed(lane: Lane, storedOffset: number, feedAt: number): void {
+    const generation = this.#generation;
+    this.#feeding = this.#options.store
+      .feedViews(lane.claim, storedOffset)
+      .then((fed) => {
+        if (generation !== this.#generation) return;
+        if (fed === 'fenced') throw new OutageError('clickhouse', 'Another sink has claimed a partition of ours.');
+        lane.fedOffset = fed;
+        // A view that is being filled goes on at once.
+        if (fed >= storedOffset) lane.feedAt = feedAt;
+      })
+      .catch((error: unknown) => {
+        if (generation === this.#generation) this.#wentWrong(error);
+      })
+      .finally(() => {
+        this.#feeding = null;
+      });
+  }
+
   #commit(lane: Lane): void {
     const place = this.#committable(lane);
     if (place.offset === lane.committedTo) return;
@@ -426,8 +470,10 @@ class ClickhouseSink implements Sink {
     try {
       while (!late && this.#lanes !== null) {
         this.#insertWhatIsDue(true);
-        if (this.#inserts.size === 0) break;
-        await Promise.race([...this.#inserts, deadline.promise]);
+        // What was stored while the views were fed is given to them as well.
+        if (this.#inserts.size === 0) this.#feedViewsWhenDue(true);
+        if (this.#inserts.size === 0 && this.#feeding === null) break;
+        await Promise.race([...this.#inserts, ...(this.#feeding === null ? [] : [this.#feeding]), deadline.promise]);
       }
     } finally {
       clearTimeout(timer);

@@ -26,10 +26,13 @@ interface Held {
   release(): void;
 }
 
+/** `feed`: before a statement that passes stored rows on to the materialized views. */
+type Holding = 'before' | 'within' | 'feed' | 'nowhere';
+
 export interface StandIn {
   readonly url: string;
   /** Inserts that arrive from now on stop at this place, until they are released. */
-  hold(place: 'before' | 'within' | 'nowhere'): void;
+  hold(place: Holding): void;
   held(): readonly Held[];
   /** The next so many inserts are carried out, and their connection is cut instead of an answer. */
   loseAnswers(count: number): void;
@@ -57,7 +60,7 @@ export async function startStandIn(options: StandInOptions = {}): Promise<StandI
   const processes = new Map<string, Promise<void>>();
   const outcomes = new Map<string, 'inserted' | 'refused' | 'failed'>();
   const waiting = new Map<string, Held>();
-  let holding: 'before' | 'within' | 'nowhere' = 'nowhere';
+  let holding: Holding = 'nowhere';
   let answersToLose = 0;
   let port = options.port ?? 0;
   let server: Server | undefined;
@@ -110,6 +113,28 @@ export async function startStandIn(options: StandInOptions = {}): Promise<StandI
     await running;
   };
 
+  const statement = async (parameters: URLSearchParams, sql: string): Promise<Buffer> => {
+    const queryId = parameters.get('query_id') ?? randomUUID();
+    if (holding === 'feed' && sql.includes('results_feed')) await pause(queryId);
+    const running = (async () => {
+      const session = createChdbConnection({ path });
+      try {
+        const rows = await runIn(session, sql, parameters.get('default_format') ?? 'TabSeparated');
+        outcomes.set(queryId, 'inserted');
+        return rows;
+      } catch (error) {
+        outcomes.set(queryId, String(error).includes('Code: 395') ? 'refused' : 'failed');
+        throw error;
+      } finally {
+        await session.close();
+      }
+    })();
+    const ended = running.then(() => undefined, () => undefined);
+    processes.set(queryId, ended);
+    void ended.then(() => processes.delete(queryId));
+    return running;
+  };
+
   /** SYNC: returns when none of them runs any more. A held one is let go, as a killed one comes to its end. */
   const kill = async (sql: string): Promise<Buffer> => {
     const prefix = /startsWith\(query_id, '([^']*)'\)/.exec(sql)![1]!;
@@ -137,14 +162,8 @@ export async function startStandIn(options: StandInOptions = {}): Promise<StandI
       }
       const sql = query ?? body.toString();
       if (sql.startsWith('KILL QUERY')) return void response.end(await kill(sql));
-      const session = createChdbConnection({ path });
-      try {
-        const database = parameters.get('database');
-        const use = database === null ? '' : `USE ${database}; `;
-        response.end(await runIn(session, use + sql, parameters.get('default_format') ?? 'TabSeparated'));
-      } finally {
-        await session.close();
-      }
+      const database = parameters.get('database');
+      response.end(await statement(parameters, (database === null ? '' : `USE ${database}; `) + sql));
     } catch (error) {
       response.writeHead(500, { 'content-type': 'text/plain' });
       response.end(error instanceof Error ? error.message : String(error));

@@ -20,11 +20,21 @@ export interface InsertRequest {
   readonly refuseWhen: string;
 }
 
+/** Rows that the server itself takes from one table and gives to another. */
+export interface PassRequest {
+  /** INSERT INTO ... SELECT ..., whose last condition of WHERE is `guardOf`. */
+  readonly sql: string;
+  /** Begins the query's identifier, by which `killQueries` finds it. */
+  readonly queryIdPrefix: string;
+}
+
 export interface ClickhouseConnection {
   /** Runs one statement; gives its result in `format`, or in the one that the statement itself names. */
   query(sql: string, format: string): Promise<Buffer>;
   /** One insert, which becomes one part or nothing. `refused`: `refuseWhen` was true. */
   insert(request: InsertRequest): Promise<'inserted' | 'refused'>;
+  /** One INSERT ... SELECT. `refused`: its guard was true. */
+  pass(request: PassRequest): Promise<'inserted' | 'refused'>;
   /** Ends the inserts whose identifier begins so, and returns when none of them runs any more. */
   killQueries(queryIdPrefix: string): Promise<void>;
   close(): Promise<void>;
@@ -45,6 +55,17 @@ export async function openClickhouse(target: ClickhouseTarget): Promise<Clickhou
 export async function run(connection: ClickhouseConnection, sql: string, format = 'TabSeparated'): Promise<string> {
   return (await connection.query(sql, format)).toString();
 }
+
+/**
+ * A condition that never leaves a row out, and refuses the whole statement where `refuseWhen` is true: a constant of the query,
+ * which the server evaluates once, after the query is in its process list and before it reads rows.
+ */
+export function guardOf(refuseWhen: string): string {
+  return `throwIf(${refuseWhen}, 'claimed by another sink') = 0`;
+}
+
+/** FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: a guard was true. Source: ClickHouse, ErrorCodes.cpp. */
+export const guardRefusedCode = '395';
 
 /** A string as an SQL literal. */
 export function quoted(text: string): string {

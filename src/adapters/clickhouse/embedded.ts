@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ChdbConnection } from 'chdb/connection';
 import { ConfigurationError, OutageError } from '../../errors.ts';
-import { oneLineOf } from './connection.ts';
+import { guardRefusedCode, oneLineOf } from './connection.ts';
 import type { ClickhouseConnection } from './connection.ts';
 
 type CreateConnection = (options: { path: string }) => ChdbConnection;
@@ -63,6 +63,16 @@ function embeddedConnection(connection: ChdbConnection): ClickhouseConnection {
         });
         return 'inserted';
       } catch (error) {
+        throw asOutage(error);
+      }
+    },
+
+    async pass({ sql }) {
+      try {
+        await connection.chdb.queryAsync(sql, { format: 'TabSeparated' });
+        return 'inserted';
+      } catch (error) {
+        if (oneLineOf(error).startsWith(`Code: ${guardRefusedCode}.`)) return 'refused';
         throw asOutage(error);
       }
     },

@@ -11,6 +11,8 @@
  * 4. An insert whose outcome is unknown is never sent again under its claim: the partition is claimed anew, which also
  *    fences our own request that may still be under way, and the highest offset is read again.
  *
+ * The same guard and the same kill hold for the statements that pass stored rows on to the materialized views.
+ *
  * A block is one insert of one partition and becomes one part, so the highest offset says all. The deduplication token is a
  * second line: the same block sent twice counts once, in views over the table too.
  */
@@ -24,6 +26,7 @@ import type { PartitionClaim, RowStore, SinkTable, SourceTopic } from '../../sin
 import { openClickhouse, quoted, run } from './connection.ts';
 import type { ClickhouseConnection } from './connection.ts';
 import { migrate } from './migrations.ts';
+import { ViewFeed } from './view-feed.ts';
 
 export const defaultDatabase = 'payments';
 
@@ -48,6 +51,7 @@ export function createRowStore(options: RowStoreOptions): RowStore {
   const { layouts, log } = options;
   const { target, database } = databaseOf(options.clickhouseUrl);
   let connection: ClickhouseConnection | undefined;
+  let views: ViewFeed | undefined;
   let prepared = false;
   const structures = new Map<SinkTable, string>();
   const topicIds = new Map<SinkTable, string>();
@@ -71,9 +75,10 @@ export function createRowStore(options: RowStoreOptions): RowStore {
       .join(', ');
   };
 
-  const newestClaim = (table: SinkTable, partition: number): string =>
-    `(SELECT argMax(claim, (epoch, claim)) FROM ${database}.sink_claims ` +
-    `WHERE table_name = ${quoted(table)} AND partition = ${partition})`;
+  /** No claim at all is not ours either: somebody has emptied the table. */
+  const claimIsNotNewest = ({ table, partition, claim }: PartitionClaim): string =>
+    `ifNull((SELECT argMax(claim, (epoch, claim)) FROM ${database}.sink_claims ` +
+    `WHERE table_name = ${quoted(table)} AND partition = ${partition}) != ${quoted(claim)}, 1)`;
 
   const queryIdPrefix = (table: SinkTable, partition: number): string =>
     `settlefleet-sink/${database}/${table}/${partition}/`;
@@ -83,6 +88,7 @@ export function createRowStore(options: RowStoreOptions): RowStore {
       if (prepared) return;
       connection ??= await openClickhouse(target);
       await migrate(connection, database, log);
+      views = new ViewFeed(connection, database);
       for (const table of Object.keys(layouts) as SinkTable[]) structures.set(table, await readStructure(connection, table));
       prepared = true;
       await options.onPrepared?.();
@@ -111,6 +117,7 @@ export function createRowStore(options: RowStoreOptions): RowStore {
       const stored = await run(clickhouse, `SELECT ${partitionColumn}, max(${offsetColumn}) FROM ${database}.${table} ` +
           `WHERE ${partitionColumn} IN (${list}) GROUP BY ${partitionColumn}`,
       );
+      if (table === 'results') await views!.learn(partitions);
       const storedOffsets = new Map(numberRows(stored).map(([partition, offset]) => [partition!, offset!]));
       return numberRows(held).map(
         ([partition]): PartitionClaim => ({
@@ -131,10 +138,19 @@ export function createRowStore(options: RowStoreOptions): RowStore {
         text: block.text,
         deduplicationToken: `${block.topic}-${topicIds.get(block.table)}-${block.partition}-${block.firstOffset}-${block.lastOffset}`,
         queryIdPrefix: queryIdPrefix(block.table, block.partition),
-        // No claim at all is not ours either: somebody has emptied the table.
-        refuseWhen: `ifNull(${newestClaim(block.table, block.partition)} != ${quoted(claim.claim)}, 1)`,
+        refuseWhen: claimIsNotNewest(claim),
       });
       return outcome === 'inserted' ? 'stored' : 'fenced';
+    },
+
+    async feedViews(claim, storedOffset) {
+      open();
+      return views!.feed({
+        partition: claim.partition,
+        storedOffset,
+        refuseWhen: claimIsNotNewest(claim),
+        queryIdPrefix: queryIdPrefix(claim.table, claim.partition),
+      });
     },
 
     async close() {

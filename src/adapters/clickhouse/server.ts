@@ -7,12 +7,10 @@ import { buffer as bufferOf } from 'node:stream/consumers';
 import { createClient, ClickHouseError, ClickHouseLogLevel } from '@clickhouse/client';
 import type { ClickHouseSettings } from '@clickhouse/client';
 import { OutageError } from '../../errors.ts';
-import { oneLineOf, quoted } from './connection.ts';
+import { guardOf, guardRefusedCode, oneLineOf, quoted } from './connection.ts';
 import type { ClickhouseConnection, InsertRequest } from './connection.ts';
 
 const requestTimeoutMs = 30_000;
-/** FUNCTION_THROW_IF_VALUE_IS_NON_ZERO: the guard of an insert was true. Source: ClickHouse, ErrorCodes.cpp. */
-const throwIfCode = '395';
 
 /**
  * What makes an insert one block, and so one part: rows are collected up to these sizes, which no block of ours reaches,
@@ -66,7 +64,22 @@ export function openServer(url: string, database?: string): ClickhouseConnection
         await bufferOf(stream);
         return 'inserted';
       } catch (error) {
-        if (error instanceof ClickHouseError && error.code === throwIfCode) return 'refused';
+        if (error instanceof ClickHouseError && error.code === guardRefusedCode) return 'refused';
+        throw asOutage(error);
+      }
+    },
+
+    async pass(request) {
+      try {
+        const { stream } = await client.exec({
+          query: request.sql,
+          query_id: `${request.queryIdPrefix}${randomUUID()}`,
+          clickhouse_settings: { wait_end_of_query: 1 },
+        });
+        await bufferOf(stream);
+        return 'inserted';
+      } catch (error) {
+        if (error instanceof ClickHouseError && error.code === guardRefusedCode) return 'refused';
         throw asOutage(error);
       }
     },
@@ -79,17 +92,14 @@ export function openServer(url: string, database?: string): ClickhouseConnection
   };
 }
 
-/**
- * `input()` stands for the rows that follow. The guard is a constant of the query: the server evaluates it once, after the
- * query is in its process list and before it reads rows.
- */
+/** `input()` stands for the rows that follow. */
 function insertStatement(request: InsertRequest): string {
   const into = `${request.database}.${request.table}`;
   const columns = request.columns.join(', ');
   return (
     `INSERT INTO ${into} (${columns}) ` +
     `SELECT ${columns} FROM input(${quoted(request.structure)}) ` +
-    `WHERE throwIf(${request.refuseWhen}, 'claimed by another sink') = 0 FORMAT TabSeparated`
+    `WHERE ${guardOf(request.refuseWhen)} FORMAT TabSeparated`
   );
 }
 
