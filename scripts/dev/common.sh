@@ -80,7 +80,7 @@ end_group() {
     exit "$2"
 }
 
-# Brings the named things (node, dependencies, stack) and sets NODE and the STACK_ variables. When nothing changed since
+# Brings the named things (node, dependencies, stack, browser) and sets NODE, the STACK_ variables and BROWSER. When nothing changed since
 # the last call this is a handful of file tests.
 bring() {
     for thing in node "$@"; do
@@ -93,6 +93,7 @@ bring() {
     done
     . "$TOOLCHAIN/node"
     case " $* " in *' stack '*) . "$TOOLCHAIN/stack" ;; esac
+    case " $* " in *' browser '*) . "$TOOLCHAIN/browser" ;; esac
     PATH=$(dirname -- "$NODE"):$PATH
     export PATH
 }
@@ -109,6 +110,13 @@ is_current() {
     dependencies)
         [ -f "$STAMP/node" ] && [ "$(cat "$STAMP/node")" = "$NODE" ] &&
             cmp -s "$ROOT/package-lock.json" "$STAMP/package-lock.json"
+        ;;
+    browser)
+        # One that could not be had is looked for again when the scripts change, or this file is removed.
+        [ -f "$TOOLCHAIN/browser" ] || return 1
+        [ -z "$(find "$ROOT/scripts/dev" -name '*.sh' -newer "$TOOLCHAIN/browser")" ] || return 1
+        . "$TOOLCHAIN/browser"
+        [ -z "$BROWSER" ] || [ -x "$BROWSER" ]
         ;;
     stack)
         [ -f "$TOOLCHAIN/stack" ] || return 1

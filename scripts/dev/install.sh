@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings what the machine has not: `install.sh [node] [dependencies] [stack]`, called by ./dev. Everything it unpacks goes
+# Brings what the machine has not: `install.sh [node] [dependencies] [stack] [browser]`, called by ./dev. Everything it unpacks goes
 # into the cache directory under its version, whole or not at all, so that two checkouts share it and none sees a half.
 set -eu
 
@@ -357,6 +357,28 @@ apt_java() {
     echo default-jre-headless
 }
 
+# --- a browser, for the tests that look at the status page -----------------------------------------------------------------
+
+# A machine that cannot have one goes without: those tests then say that they are skipped.
+install_browser() {
+    find_browser
+    if [ -z "$BROWSER" ] && command -v apt-get >/dev/null 2>&1 && as_root true; then
+        # In a shell of its own, which may fail: it tidies what it began, and leaves the lock to this one.
+        (lock_held= && trap tidy EXIT && apt_install 'a browser' chromium) || say 'dev: going on without a browser'
+        find_browser
+    fi
+    printf "BROWSER='%s'\nexport BROWSER\n" "$BROWSER" >"$TOOLCHAIN/browser"
+}
+
+find_browser() {
+    BROWSER=
+    for candidate in chromium chromium-browser google-chrome; do
+        BROWSER=$(command -v "$candidate" 2>/dev/null || :)
+        [ -z "$BROWSER" ] || ! "$BROWSER" --version >/dev/null 2>&1 || return 0
+        BROWSER=
+    done
+}
+
 # --- in the order in which they need each other ------------------------------------------------------------------------------
 
 take_lock
@@ -367,6 +389,7 @@ for thing in "$@"; do
     node) ;;
     dependencies) install_dependencies ;;
     stack) install_stack ;;
-    *) fail "install.sh knows node, dependencies and stack, not \"$thing\"" ;;
+    browser) install_browser ;;
+    *) fail "install.sh knows node, dependencies, stack and browser, not \"$thing\"" ;;
     esac
 done

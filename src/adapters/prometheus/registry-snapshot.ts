@@ -23,20 +23,12 @@ export interface RegistrySnapshot {
   readonly histograms: Readonly<Record<string, readonly HistogramSeries[]>>;
 }
 
-/** Of the series that Node's own metrics consist of, those that the page shows. */
-const processMetrics = new Set([
-  'process_cpu_seconds_total',
-  'process_resident_memory_bytes',
-  'nodejs_heap_size_used_bytes',
-  'nodejs_eventloop_lag_p50_seconds',
-  'nodejs_eventloop_lag_p99_seconds',
-]);
-
 export async function snapshotRegistry(registry: Registry): Promise<RegistrySnapshot> {
   const values: Record<string, readonly Series[]> = {};
   const histograms: Record<string, readonly HistogramSeries[]> = {};
   for (const metric of registry.getMetricsAsArray()) {
-    if (!metric.name.startsWith('settlefleet_') && !processMetrics.has(metric.name)) continue;
+    // Node's own are left alone: asking for the event loop's lag makes prom-client forget it, and the next scrape be wrong.
+    if (!metric.name.startsWith('settlefleet_')) continue;
     const { type, values: series } = await (metric as unknown as Readable).get();
     if (type === 'histogram') histograms[metric.name] = gather(series);
     else values[metric.name] = series.map(({ labels, value }) => ({ labels, value }));

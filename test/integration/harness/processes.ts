@@ -129,6 +129,10 @@ export class Service extends Program {
     return { status: answer.status, body: await answer.text() };
   }
 
+  async post(path: string): Promise<number> {
+    return (await fetch(`http://127.0.0.1:${this.port}${path}`, { method: 'POST', signal: AbortSignal.timeout(5_000) })).status;
+  }
+
   async ready(boundMs = 30_000): Promise<this> {
     let said = '';
     try {
