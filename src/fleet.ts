@@ -7,14 +7,17 @@
  * While one epoch is committed the lanes fill the next. Nothing is ever rewound: a Kafka transaction that fails is tried
  * again as the same bytes, and when the group has moved on the lanes are thrown away as they are.
  */
+import type { RecordBatch } from './codec/record-batch.ts';
 import type { TopicNames } from './domain/topics.ts';
 import { Epoch } from './epoch.ts';
 import { FatalError, invariant } from './errors.ts';
 import { Lane } from './lane.ts';
 import { LaneBook } from './lane-book.ts';
+import { beginJourney } from './journey.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Claims, FleetLog, Log, Rebalance, Telemetry, Timing, TopicReader } from './ports.ts';
 import { rebuildWindow, restoreLane, TornStateError } from './restore.ts';
+import type { CommittedOffsets } from './restore.ts';
 
 export interface FleetLimits {
   readonly commitIntervalMs: number;
@@ -51,6 +54,18 @@ export type Duty = 'run' | 'pause' | 'drain';
 /** How far it has come. */
 export type DutyState = 'running' | 'pausing' | 'paused' | 'draining' | 'drained';
 
+/** What a partition's account says at a moment. */
+export interface PartitionAccount {
+  readonly partition: number;
+  /** Records taken and not committed, routed ones too. */
+  readonly inFlight: number;
+  /**
+   * Outcomes that committed Kafka transactions should hold and do not (or hold and should not), found since the process began;
+   * and records that were taken and are neither waiting nor settled. 0, or something is wrong.
+   */
+  readonly unaccounted: number;
+}
+
 /** A lane that makes no room for this long is paused, so that the others go on. */
 const stuckAfterMs = 100;
 const pollWaitMs = 50;
@@ -65,6 +80,10 @@ export class Fleet {
   readonly #options: FleetOptions;
   readonly #lanes = new Map<number, Lane>();
   readonly #paused = new Set<number>();
+  /** The group's committed offsets as each lane found them. */
+  readonly #foundCommitted = new Map<number, CommittedOffsets>();
+  /** What was found amiss, by partition, for as long as the process lives: nobody but a person may take it back. */
+  readonly #unaccounted = new Map<number, number>();
   #pipeline: Pipeline | undefined;
   #epoch = new Epoch();
   #committing: Promise<void> | null = null;
@@ -111,12 +130,7 @@ export class Fleet {
       await this.#makeRoom();
       const batches = await fleetLog.poll({ recordsMax: limits.pollRecordsMax, waitMs: this.#pollWaitMs() });
       this.#throwFailure();
-      for (const batch of batches) {
-        const lane = this.#lanes.get(batch.partition);
-        if (lane === undefined) continue;
-        lane.offer(batch);
-        if (batch.topic === this.#options.topics.inbound) this.#options.telemetry.consumed(batch.partition, batch.count);
-      }
+      for (const batch of batches) this.#take(batch);
       this.#skipMarkers();
       for (let event = fleetLog.nextRebalance(); event !== undefined; event = fleetLog.nextRebalance()) {
         await this.#rebalance(event);
@@ -128,6 +142,20 @@ export class Fleet {
     }
     await this.#drain('the worker ends');
     await fleetLog.stop();
+  }
+
+  #take(batch: RecordBatch): void {
+    const { fleetLog, topics, timing, telemetry } = this.#options;
+    const lane = this.#lanes.get(batch.partition);
+    if (lane === undefined) return;
+    const isInbound = batch.topic === topics.inbound;
+    const { takeOverMs } = fleetLog;
+    lane.book?.account.take(batch);
+    lane.offer(
+      batch,
+      beginJourney({ from: isInbound ? 'kafka' : 'handover', arrivedAt: timing.now() - takeOverMs, takenAt: timing.monotonic(), takeOverMs }),
+    );
+    if (isInbound) telemetry.consumed(batch.partition, batch.count);
   }
 
   /** Finishes what was begun, commits it, and makes `run` return. */
@@ -178,10 +206,47 @@ export class Fleet {
     return Array.from(this.#lanes.values(), ({ partition, state }) => ({ partition, state }));
   }
 
+  /** What each partition's account says now; one that was given away only while something is wrong with it. */
+  accounts(): readonly PartitionAccount[] {
+    const accounts = Array.from(this.#lanes.values(), (lane) => this.#accountOf(lane));
+    for (const [partition, unaccounted] of this.#unaccounted) {
+      if (!this.#lanes.has(partition)) accounts.push({ partition, inFlight: 0, unaccounted });
+    }
+    return accounts;
+  }
+
+  #accountOf(lane: Lane): PartitionAccount {
+    const { partition, book, state } = lane;
+    const { topics } = this.#options;
+    let inFlight = 0;
+    let unaccounted = this.#unaccounted.get(partition) ?? 0;
+    for (const topic of book === null ? [] : [topics.inbound, topics.routed]) {
+      inFlight += book!.account.records(topic);
+      // A lane that is closed has left what it did not begin to the next owner.
+      if (state === 'running') unaccounted += Math.abs(book!.account.records(topic, book!.next(topic)) - lane.pendingRecords(topic));
+    }
+    return { partition, inFlight, unaccounted };
+  }
+
+  /** Something is amiss that no restart of a lane makes good. */
+  noteUnaccounted(partition: number, outcomes: number, found: string): void {
+    this.#unaccounted.set(partition, (this.#unaccounted.get(partition) ?? 0) + Math.abs(outcomes));
+    this.#options.log.error({ partition, outcomes }, `Unaccounted for: ${found}`);
+  }
+
   /** Committed position of a partition as lag counts it: markers that were read past do not lag. */
   committedPosition(topic: string, partition: number): number | null {
-    const book = this.#lanes.get(partition)?.book;
-    return book == null ? null : book.committed(topic);
+    const lane = this.#lanes.get(partition);
+    if (lane?.book != null) return lane.book.committed(topic);
+    // Being restored, or halted.
+    const found = this.#foundCommitted.get(partition);
+    return found?.[topic === this.#options.topics.inbound ? 'inbound' : 'routed'] ?? null;
+  }
+
+  /** The lane's book, for those who watch; null while it is not running. */
+  runningBook(partition: number): LaneBook | null {
+    const lane = this.#lanes.get(partition);
+    return lane?.state === 'running' ? lane.book : null;
   }
 
   /** Makes a partition's window of claims whole again; for the dedupe stage. */
@@ -254,6 +319,7 @@ export class Fleet {
     const { partition } = lane;
     const begun = timing.monotonic();
     let committed = await fleetLog.committed(partition);
+    this.#foundCommitted.set(partition, committed);
     try {
       const { ledger, standing } = await restoreLane({ partition, committed, reader, topics, log });
       if (lane.state !== 'restoring') return;
@@ -318,6 +384,7 @@ export class Fleet {
     this.#fencedAt = null;
     this.#isAssigned = false;
     this.#lanes.clear();
+    this.#foundCommitted.clear();
     this.#paused.clear();
   }
 
@@ -348,7 +415,7 @@ export class Fleet {
   }
 
   async #commit(epoch: Epoch): Promise<void> {
-    const { fleetLog, telemetry, timing, log } = this.#options;
+    const { fleetLog, telemetry, timing, log, topics } = this.#options;
     const begun = timing.monotonic();
     const transaction = epoch.seal();
     const outcome = await fleetLog.commit(transaction);
@@ -361,9 +428,8 @@ export class Fleet {
     }
     epoch.committed();
     this.#lastCommitEnded = timing.monotonic();
-    const seconds = (this.#lastCommitEnded - begun) / 1000;
-    telemetry.stage('commit', seconds);
-    telemetry.committed(epoch.report(timing.now(), seconds));
+    for (const [partition, outcomes] of epoch.unaccounted(topics)) this.noteUnaccounted(partition, outcomes, 'a Kafka transaction does not hold what its offsets conclude');
+    telemetry.committed(epoch.report({ committedAt: timing.now(), sealedAt: begun, seconds: (this.#lastCommitEnded - begun) / 1000 }));
   }
 
   /** Offsets that hold only markers of Kafka transactions: they are read past when there is nothing else. */

@@ -1,11 +1,11 @@
 /**
- * How far the group is behind, for each partition of this worker: end offset minus committed offset. The ends are asked
- * for now and then, so that a scrape never waits for Kafka, and a partition that waits (Redis away) is still seen to lag.
+ * How far the group is behind, for each partition of this worker, in records (end offset minus committed offset) and in time.
+ * Kafka is asked now and then, so that a scrape never waits for it, and a partition that waits (Redis away) is still seen to
+ * lag.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { TopicNames } from './domain/topics.ts';
 import type { Fleet } from './fleet.ts';
-import type { TopicReader } from './ports.ts';
+import type { Timing, TopicReader } from './ports.ts';
 
 const intervalMs = 2000;
 
@@ -13,18 +13,29 @@ export interface Lag {
   readonly topic: string;
   readonly partition: number;
   readonly records: number;
+  /** Age of the oldest record that is not committed; 0 where only markers of Kafka transactions are left. */
+  readonly ageMs: number;
+}
+
+interface Ends {
+  readonly low: number;
+  readonly high: number;
+  /** When the oldest record was put into Kafka that is neither committed nor taken by us; null when there is none. */
+  readonly waitingSince: number | null;
 }
 
 export class LagWatch {
   readonly #fleet: Fleet;
   readonly #reader: TopicReader;
   readonly #topics: TopicNames;
-  readonly #ends = new Map<string, { readonly low: number; readonly high: number }>();
+  readonly #timing: Timing;
+  readonly #ends = new Map<string, Ends>();
 
-  constructor(fleet: Fleet, reader: TopicReader, topics: TopicNames) {
-    this.#fleet = fleet;
-    this.#reader = reader;
-    this.#topics = topics;
+  constructor(ports: { readonly fleet: Fleet; readonly reader: TopicReader; readonly topics: TopicNames; readonly timing: Timing }) {
+    this.#fleet = ports.fleet;
+    this.#reader = ports.reader;
+    this.#topics = ports.topics;
+    this.#timing = ports.timing;
   }
 
   /** Asks until `signal` is aborted; never throws. */
@@ -33,11 +44,11 @@ export class LagWatch {
       for (const { partition } of this.#fleet.lanes()) {
         for (const topic of [this.#topics.inbound, this.#topics.routed]) {
           if (signal.aborted) return;
-          const ends = await this.#reader.watermarks(topic, partition).catch(() => null);
+          const ends = await this.#ask(topic, partition).catch(() => null);
           if (ends !== null) this.#ends.set(`${topic} ${partition}`, ends);
         }
       }
-      await sleep(intervalMs, undefined, { signal }).catch(() => undefined);
+      await this.#timing.sleep(intervalMs, signal).catch(() => undefined);
     }
   }
 
@@ -48,10 +59,32 @@ export class LagWatch {
       for (const topic of [this.#topics.inbound, this.#topics.routed]) {
         const ends = this.#ends.get(`${topic} ${partition}`);
         if (ends === undefined) continue;
-        const committed = this.#fleet.committedPosition(topic, partition) ?? ends.low;
-        lags.push({ topic, partition, records: Math.max(0, ends.high - committed) });
+        // The two offsets are not read at the same instant.
+        const records = Math.max(0, ends.high - this.#committed(topic, partition, ends));
+        const since = this.#oldestTaken(topic, partition) ?? ends.waitingSince;
+        lags.push({ topic, partition, records, ageMs: since === null || records === 0 ? 0 : Math.max(0, this.#timing.now() - since) });
       }
     }
     return lags;
+  }
+
+  async #ask(topic: string, partition: number): Promise<Ends> {
+    const ends = await this.#reader.watermarks(topic, partition);
+    const committed = this.#committed(topic, partition, ends);
+    // What was taken tells its age itself. Nothing is while a lane is held, being restored, or halted.
+    if (this.#oldestTaken(topic, partition) !== null || committed >= ends.high) return { ...ends, waitingSince: null };
+    let waitingSince: number | null = null;
+    await this.#reader.readToEnd({ topic, partition, from: committed, before: committed + 1 }, (batch) => {
+      waitingSince ??= batch.timestamps[0]!;
+    });
+    return { ...ends, waitingSince };
+  }
+
+  #committed(topic: string, partition: number, { low }: { readonly low: number }): number {
+    return this.#fleet.committedPosition(topic, partition) ?? low;
+  }
+
+  #oldestTaken(topic: string, partition: number): number | null {
+    return this.#fleet.runningBook(partition)?.account.oldest(topic) ?? null;
   }
 }

@@ -12,6 +12,7 @@ import type { CreditLeg } from './codec/routed.ts';
 import type { Ledger } from './domain/ledger.ts';
 import type { TopicNames } from './domain/topics.ts';
 import type { Transfer } from './domain/transfer.ts';
+import { LaneAccount } from './lane-account.ts';
 import type { TopicOffset } from './ports.ts';
 
 /** A routed record must stay well below a topic's max.message.bytes of 1 MiB; a transfer takes some 400 bytes. */
@@ -37,6 +38,8 @@ interface Owed {
 export class LaneBook {
   readonly partition: number;
   readonly ledger: Ledger;
+  /** What came in and is not concluded. */
+  readonly account: LaneAccount;
   /** The window of claims that this lane has claimed in; null before its first claim, and after it rebuilt the window. */
   claimsWindow: string | null = null;
   readonly #topics: TopicNames;
@@ -60,6 +63,10 @@ export class LaneBook {
   }) {
     this.partition = options.partition;
     this.ledger = options.ledger;
+    this.account = new LaneAccount([
+      [options.topics.inbound, options.standing.inbound],
+      [options.topics.routed, options.standing.routed],
+    ]);
     this.#topics = options.topics;
     this.#worker = options.worker;
     this.#inbound = options.standing.inbound ?? 0;

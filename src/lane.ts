@@ -7,6 +7,7 @@
  */
 import type { RecordBatch } from './codec/record-batch.ts';
 import type { Epoch } from './epoch.ts';
+import type { Journey } from './journey.ts';
 import type { LaneBook } from './lane-book.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Decoded } from './stages/decode.ts';
@@ -41,6 +42,7 @@ export class Lane {
   /** Read and not yet settled. */
   #pendingBatches = 0;
   #pendingBytes = 0;
+  readonly #pendingRecords = new Map<string, number>();
   #giveUpDecoding: () => void = () => {};
 
   constructor(partition: number, ports: LanePorts) {
@@ -69,6 +71,11 @@ export class Lane {
     return this.#pendingBytes;
   }
 
+  /** Records of a topic that were read and are not yet settled. */
+  pendingRecords(topic: string): number {
+    return this.#pendingRecords.get(topic) ?? 0;
+  }
+
   get isIdle(): boolean {
     return this.#pendingBatches === 0;
   }
@@ -84,14 +91,15 @@ export class Lane {
   }
 
   /** Takes the next batch of the partition or its twin. Decoding begins at once, settling when its turn comes. */
-  offer(records: RecordBatch): void {
+  offer(records: RecordBatch, journey: Journey): void {
     if (this.#state !== 'running') return;
     this.#pendingBatches++;
     this.#pendingBytes += records.bytes.length;
-    const decoded = this.#ports.pipeline.decode(records);
+    this.#pendingRecords.set(records.topic, this.pendingRecords(records.topic) + records.count);
+    const decoded = this.#ports.pipeline.decode(records, journey);
     // The failure is met in turn, below; until then it must not count as unhandled.
     decoded.catch(() => undefined);
-    this.#tail = this.#tail.then(() => this.#settle(records, decoded));
+    this.#tail = this.#tail.then(() => this.#settle(records, decoded, journey));
   }
 
   /** Takes no more; resolves when what is being settled is in the epoch. Nobody waits for what is still being decoded. */
@@ -107,18 +115,19 @@ export class Lane {
     await this.close();
   }
 
-  async #settle(records: RecordBatch, decoding: Promise<Decoded>): Promise<void> {
+  async #settle(records: RecordBatch, decoding: Promise<Decoded>, journey: Journey): Promise<void> {
     try {
       if (this.#state !== 'running') return;
       const decoded = await this.#untilClosed(decoding);
       // Closed meanwhile: what was not begun is left to the next owner.
       if (decoded === null || (this.#state as LaneState) !== 'running') return;
-      await this.#untilAbandoned(this.#ports.pipeline.settle(decoded, this.#book!, this.#ports.epoch, this.signal));
+      await this.#untilAbandoned(this.#ports.pipeline.settle(decoded, journey, this.#book!, this.#ports.epoch, this.signal));
     } catch (error) {
       if (!this.signal.aborted) this.#ports.onFailure(error);
     } finally {
       this.#pendingBatches--;
       this.#pendingBytes -= records.bytes.length;
+      this.#pendingRecords.set(records.topic, this.pendingRecords(records.topic) - records.count);
       this.#ports.onProgress();
     }
   }

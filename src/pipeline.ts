@@ -10,8 +10,9 @@
  */
 import type { RecordBatch } from './codec/record-batch.ts';
 import type { Epoch } from './epoch.ts';
+import type { Journey } from './journey.ts';
 import type { LaneBook } from './lane-book.ts';
-import type { Clock, Telemetry } from './ports.ts';
+import type { Clock } from './ports.ts';
 import type { Decoded, DecodeStage } from './stages/decode.ts';
 import type { DedupeStage } from './stages/dedupe.ts';
 import type { RouteStage } from './stages/route.ts';
@@ -19,9 +20,9 @@ import type { SettleStage } from './stages/settle.ts';
 
 export interface Pipeline {
   /** May run ahead, and for several batches at a time. */
-  decode(records: RecordBatch): Promise<Decoded>;
+  decode(records: RecordBatch, journey: Journey): Promise<Decoded>;
   /** One batch of a lane at a time, in order. Either everything of the batch is in the epoch, or nothing. */
-  settle(decoded: Decoded, book: LaneBook, epoch: () => Epoch, signal: AbortSignal): Promise<void>;
+  settle(decoded: Decoded, journey: Journey, book: LaneBook, epoch: () => Epoch, signal: AbortSignal): Promise<void>;
 }
 
 export function createPipeline(stages: {
@@ -29,30 +30,39 @@ export function createPipeline(stages: {
   readonly routeStage: RouteStage;
   readonly dedupeStage: DedupeStage;
   readonly settleStage: SettleStage;
-  readonly telemetry: Telemetry;
   /** Milliseconds of a clock that never goes back. */
   readonly monotonic: Clock;
 }): Pipeline {
-  const { telemetry, monotonic } = stages;
+  const { monotonic } = stages;
   return {
-    async decode(records) {
-      const begun = monotonic();
+    async decode(records, journey) {
       const decoded = await stages.decodeStage(records);
-      telemetry.stage('decode', (monotonic() - begun) / 1000);
+      journey.decodedAt = monotonic();
       return decoded;
     },
 
-    async settle(decoded, book, epoch, signal) {
+    async settle(decoded, journey, book, epoch, signal) {
+      journey.begunAt = monotonic();
+      // Counted before any stage that could lose one.
+      book.account.owe(decoded.records, outcomesOwed(decoded));
       const work = stages.routeStage(decoded);
-      const claiming = monotonic();
+      journey.routedAt = monotonic();
       await stages.dedupeStage(work, book, signal);
       // Abandoned meanwhile: the epoch that is being filled now is no longer this lane's.
       signal.throwIfAborted();
-      const settling = monotonic();
-      stages.settleStage(work, book, epoch());
-      const settled = monotonic();
-      telemetry.stage('dedupe', (settling - claiming) / 1000);
-      telemetry.stage('settle', (settled - settling) / 1000);
+      journey.claimedAt = monotonic();
+      const filling = epoch();
+      const before = filling.resultCount;
+      stages.settleStage(work, book, filling);
+      journey.settledAt = monotonic();
+      journey.results = filling.resultCount - before;
+      filling.noteJourney(journey);
     },
   };
+}
+
+/** One for each transaction, one for an event that ends as a whole; an event that the decoder left out is owed as well. */
+function outcomesOwed(decoded: Decoded): number {
+  if (decoded.kind === 'routed') return decoded.routed.reduce((sum, { transfers }) => sum + transfers.length, 0);
+  return decoded.decoded.outcomeCount + decoded.records.count - decoded.decoded.eventCount;
 }

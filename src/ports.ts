@@ -8,6 +8,7 @@ import type { PackedDecodedBatch } from './codec/decoded-batch.ts';
 import type { RecordBatch } from './codec/record-batch.ts';
 import type { RecordSlab } from './codec/record-slab.ts';
 import type { Directory } from './domain/participant.ts';
+import type { Journey } from './journey.ts';
 
 /** Milliseconds since the epoch. The only way to the time of day. */
 export type Clock = () => number;
@@ -71,6 +72,8 @@ export interface FleetLog {
    * an unreachable broker gives no records.
    */
   poll(options: { readonly recordsMax: number; readonly waitMs: number }): Promise<readonly RecordBatch[]>;
+  /** How long the last poll took to take over what the client gave; the wait for it not counted. Milliseconds. */
+  readonly takeOverMs: number;
   /** The oldest rebalance event that was not taken yet. A `lost` one replaces those before it. */
   nextRebalance(): Rebalance | undefined;
   /** Answers an event. After an assignment all partitions are held until `release`. */
@@ -104,16 +107,23 @@ export interface FleetLog {
 export interface TopicReader {
   /**
    * Gives every committed record of a partition from `from` (null: the oldest) up to the end that the partition has when
-   * the call is made, in order, batch by batch; resolves with the next offset.
+   * the call is made, in order, batch by batch; resolves with the next offset. Ends once `before` is passed, where that is
+   * given; the last batch may reach beyond it.
    */
   readToEnd(
-    place: { readonly topic: string; readonly partition: number; readonly from: number | null },
+    place: { readonly topic: string; readonly partition: number; readonly from: number | null; readonly before?: number },
     onBatch: (batch: RecordBatch) => void | Promise<void>,
   ): Promise<number>;
   /** The first offset whose record is not older than this; the end when there is none. */
   offsetAt(topic: string, partition: number, timestampMs: number): Promise<number>;
   /** The offsets of the oldest record and of the end. */
   watermarks(topic: string, partition: number): Promise<{ readonly low: number; readonly high: number }>;
+}
+
+/** The committed offsets of the group, as somebody sees them who is no member of it. */
+export interface GroupOffsets {
+  /** In the order of the places, null where the group has none. Throws `OutageError` when Kafka does not answer. */
+  committed(places: readonly { readonly topic: string; readonly partition: number }[]): Promise<readonly (number | null)[]>;
 }
 
 /** The directory as every worker follows it. */
@@ -197,7 +207,13 @@ export interface Decoder {
 
 // ── What an SRE sees ────────────────────────────────────────────────────────────────────────────────────────────────
 
-export type Stage = 'consume' | 'decode' | 'dedupe' | 'settle' | 'commit';
+/**
+ * What the time from an event's creation to the commit of its result is made of, one after another. `kafka`: until the client
+ * gave it; `handover` instead, until the client gave it again to the lane that settles it, where another one took it in.
+ * `lane`: waiting for its turn; `epoch`: waiting for the next Kafka transaction.
+ */
+export const stages = ['kafka', 'handover', 'consume', 'decode', 'lane', 'route', 'dedupe', 'settle', 'epoch', 'commit'] as const;
+export type Stage = (typeof stages)[number];
 export type Dependency = 'kafka' | 'registry' | 'redis' | 'clickhouse';
 
 /** What a commit made durable; given once for each, after it is certain. */
@@ -207,17 +223,24 @@ export interface CommittedReport {
   readonly deadLetters: ReadonlyMap<string, number>;
   /** Creation time of each result's event, milliseconds since the epoch. */
   readonly createdAt: readonly number[];
+  /** The batches that the results came in by, in the order of `createdAt`; together they have as many. */
+  readonly journeys: readonly Journey[];
+  /** When the Kafka transaction began, of a clock that never goes back. */
+  readonly sealedAt: number;
+  /** Milliseconds since the epoch. */
   readonly committedAt: number;
+  /** From `sealedAt` to the certainty. */
   readonly seconds: number;
 }
 
 /** Called once a batch, never once a record. Never throws, never waits. */
 export interface Telemetry {
   consumed(partition: number, records: number): void;
-  stage(stage: Stage, seconds: number): void;
   dedupe(outcome: 'claimed' | 'duplicate' | 'redelivered', count: number): void;
   committed(report: CommittedReport): void;
   aborted(): void;
+  /** The accounts were compared with Kafka, or could not be. */
+  audited(outcome: 'done' | 'failed'): void;
   dependency(dependency: Dependency, up: boolean): void;
 }
 

@@ -7,6 +7,7 @@ import { PrometheusTelemetry } from './adapters/prometheus/telemetry.ts';
 import { createDecoder } from './adapters/piscina/decoder.ts';
 import { createDirectoryFollower } from './adapters/kafka/directory.ts';
 import { createFleetLog } from './adapters/kafka/fleet-log.ts';
+import { createGroupOffsets } from './adapters/kafka/group-offsets.ts';
 import { createLog } from './adapters/log/log.ts';
 import { operatorHandlers } from './adapters/http/operator.ts';
 import type { OperatorAnswer } from './adapters/http/operator.ts';
@@ -26,6 +27,7 @@ import { topicNames } from './domain/topics.ts';
 import { FatalError } from './errors.ts';
 import { Fleet } from './fleet.ts';
 import type { Duty } from './fleet.ts';
+import { KafkaAudit } from './kafka-audit.ts';
 import { LagWatch } from './lag-watch.ts';
 import type { Dependency, Log } from './ports.ts';
 import { createPipeline } from './pipeline.ts';
@@ -57,6 +59,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   // The fleet and what watches it need each other: the watchers ask only once everything stands.
   const telemetry = new WatchedTelemetry({
     lag: () => lagWatch.read(),
+    accounts: () => fleet.accounts().map((account) => ({ ...account, unaccounted: account.unaccounted + audit.offsetsOutside(account.partition) })),
     lanes: () => fleet.lanes().map(({ state }) => state),
   });
   const reader = createTopicReader({ brokers: config.kafkaBrokers, clientId: workerId, log, onReachable: (reachable) => telemetry.dependency('kafka', reachable) });
@@ -95,7 +98,6 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     transactionTimeoutMs,
     log,
     onAborted: () => telemetry.aborted(),
-    onPacked: (seconds) => telemetry.stage('consume', seconds),
     onReachable: (reachable) => telemetry.dependency('kafka', reachable),
   });
   const fleet: Fleet = new Fleet({
@@ -117,7 +119,6 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     },
     createPipeline: ({ partitionCount, deadLetterPartitionCount }) =>
       createPipeline({
-        telemetry,
         monotonic,
         decodeStage: createDecodeStage({ decoder, inboundTopic: topics.inbound }),
         routeStage: createRouteStage({ directory: () => directory.current(), partitionCount }),
@@ -138,7 +139,10 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
         }),
       }),
   });
-  const lagWatch = new LagWatch(fleet, reader, topics);
+  const lagWatch: LagWatch = new LagWatch({ fleet, reader, topics, timing: systemTiming });
+  // Not stable offsets: under load there is hardly a moment without a Kafka transaction that is about to set them.
+  const group = createGroupOffsets({ brokers: config.kafkaBrokers, clientId: `${workerId}-audit`, groupId: config.consumerGroup, stable: false });
+  const audit: KafkaAudit = new KafkaAudit({ fleet, reader, group, topics, timing: systemTiming, telemetry, log });
 
   const waitingFor = new Set(['the schema of results (registry)', 'the directory (kafka)']);
   const reasonsNotReady = (): string[] => [
@@ -188,10 +192,10 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     watchRedis(claims, telemetry, signal);
     await directory.start();
     waitingFor.delete('the directory (kafka)');
-    const lag = lagWatch.run(watching.signal);
+    const watchers = [lagWatch.run(watching.signal), audit.run(watching.signal)];
     if (!signal.aborted) await fleet.run();
     watching.abort();
-    await lag;
+    await Promise.all(watchers);
   } catch (error) {
     // Asked to end while it still waited for something: nothing was begun.
     if (!signal.aborted || error instanceof FatalError) throw error;
@@ -202,6 +206,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     await claims.close();
     await directory.stop();
     await reader.close();
+    await group.close();
     await health.close();
     ending.done();
     log.info({}, 'The worker has ended');

@@ -29,8 +29,9 @@ describe('the dashboard', () => {
 
   beforeAll(async () => {
     const worker = new PrometheusTelemetry({
-      lag: () => [{ topic: 'payments.inbound', partition: 0, records: 12 }],
+      lag: () => [{ topic: 'payments.inbound', partition: 0, records: 12, ageMs: 300 }],
       lanes: () => ['running'],
+      accounts: () => [{ partition: 0, inFlight: 12, unaccounted: 0 }],
     });
     const sink = new PrometheusSinkTelemetry();
     servers = await Promise.all(
@@ -143,7 +144,6 @@ const contractMetrics = [
 function act(worker: PrometheusTelemetry, sink: PrometheusSinkTelemetry): void {
   const now = Date.now();
   worker.consumed(0, 10);
-  for (const stage of ['consume', 'decode', 'dedupe', 'settle', 'commit'] as const) worker.stage(stage, 0.004);
   worker.dedupe('claimed', 9);
   worker.committed({
     results: new Map([
@@ -152,7 +152,9 @@ function act(worker: PrometheusTelemetry, sink: PrometheusSinkTelemetry): void {
     ]),
     deadLetters: new Map([['XML_INVALID', 1]]),
     createdAt: [now - 30, now - 80, now - 110],
+    journeys: [{ from: 'kafka', arrivedAt: now - 28, takenAt: 0, takeOverMs: 1, decodedAt: 4, begunAt: 5, routedAt: 6, claimedAt: 9, settledAt: 10, results: 3 }],
     committedAt: now,
+    sealedAt: 12,
     seconds: 0.016,
   });
   for (const dependency of ['kafka', 'registry', 'redis'] as const) worker.dependency(dependency, true);

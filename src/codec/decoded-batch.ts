@@ -93,6 +93,14 @@ export class DecodedBatch {
     this.#transactionCodes = new Uint8Array(packed, at.transactionCodes, transactions * 3);
   }
 
+  /** How many outcomes the batch owes: one for each transaction, one for each event that has none. */
+  get outcomeCount(): number {
+    let outcomes = this.transactionCount;
+    const first = this.#firstTransaction;
+    for (let event = 0; event < this.eventCount; event++) if (first[event] === first[event + 1]) outcomes++;
+    return outcomes;
+  }
+
   deadLetterCode(event: number): DeadLetterCode | null {
     return deadLetterCodes[this.#eventCodes[event * 2]! - 1] ?? null;
   }

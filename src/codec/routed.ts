@@ -117,6 +117,30 @@ export function encodeRouted(routed: Routed): Buffer {
   return Buffer.concat([Buffer.of(version), body]);
 }
 
+/** What of a routed record is needed to count it; the rest is skipped over. */
+const talliedType = avro.Type.forSchema({
+  type: 'record',
+  name: 'Routed',
+  namespace: 'settlefleet.internal.v1',
+  fields: [
+    { name: 'from', type: 'int' },
+    {
+      name: 'transfers',
+      type: { type: 'array', items: { type: 'record', name: 'RoutedTransfer', fields: [{ name: 'transactionIndex', type: 'int' }] } },
+    },
+  ],
+});
+const tallyResolver = talliedType.createResolver(routedType);
+
+/** Which lane sent a record of this version, and how many transfers it holds. */
+export function tallyRouted(bytes: Uint8Array): { readonly from: number; readonly transfers: number } {
+  const { from, transfers } = talliedType.fromBuffer(Buffer.from(bytes.subarray(1)), tallyResolver, true) as {
+    from: number;
+    transfers: readonly unknown[];
+  };
+  return { from, transfers: transfers.length };
+}
+
 /** Throws when the bytes are not of a version that this fleet knows: it must not be skipped, there is money in it. */
 export function decodeRouted(bytes: Uint8Array): Routed {
   if (bytes[0] !== version) {

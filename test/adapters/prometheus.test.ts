@@ -7,9 +7,10 @@ import { secondsBuckets } from '../../src/adapters/prometheus/buckets.ts';
 import { PrometheusSinkTelemetry } from '../../src/adapters/prometheus/sink-telemetry.ts';
 import { PrometheusTelemetry } from '../../src/adapters/prometheus/telemetry.ts';
 import type { WorkerView } from '../../src/adapters/prometheus/telemetry.ts';
+import { stages } from '../../src/ports.ts';
 import { promtool } from '../dashboards/promtool.ts';
 
-const nothing: WorkerView = { lag: () => [], lanes: () => [] };
+const nothing: WorkerView = { lag: () => [], lanes: () => [], accounts: () => [] };
 
 /** Value of each series, by `name{label="value"}`. */
 async function scrape(registry: Registry): Promise<ReadonlyMap<string, number>> {
@@ -47,7 +48,9 @@ describe('the telemetry of a worker', () => {
       ]),
       deadLetters: new Map([['XML_INVALID', 1]]),
       createdAt: [1_000, 1_000, 900],
+      journeys: [],
       committedAt: 1_100,
+      sealedAt: 0,
       seconds: 0.02,
     };
     telemetry.committed(report);
@@ -62,16 +65,14 @@ describe('the telemetry of a worker', () => {
     expect(series.get('settlefleet_end_to_end_seconds_bucket{le="0.1"}')).toBe(4);
   });
 
-  it('counts events, stages, claims, aborts and dependencies', async () => {
+  it('counts events, claims, aborts and dependencies', async () => {
     const telemetry = new PrometheusTelemetry(nothing);
     telemetry.consumed(3, 500);
-    telemetry.stage('decode', 0.004);
     telemetry.dedupe('duplicate', 2);
     telemetry.aborted();
     telemetry.dependency('redis', true);
     const series = await scrape(telemetry.registry);
     expect(series.get('settlefleet_events_consumed_total{partition="3"}')).toBe(500);
-    expect(series.get('settlefleet_stage_seconds_bucket{le="0.005",stage="decode"}')).toBe(1);
     expect(series.get('settlefleet_dedupe_total{outcome="duplicate"}')).toBe(2);
     expect(series.get('settlefleet_transactions_aborted_total')).toBe(1);
     expect(series.get('settlefleet_dependency_up{dependency="redis"}')).toBe(1);
@@ -79,8 +80,8 @@ describe('the telemetry of a worker', () => {
 
   it('reports the lag of the partitions that it has now, never below 0', async () => {
     let lag = [
-      { topic: 'payments.inbound', partition: 0, records: 17 },
-      { topic: 'payments.inbound', partition: 1, records: -2 },
+      { topic: 'payments.inbound', partition: 0, records: 17, ageMs: 1_500 },
+      { topic: 'payments.inbound', partition: 1, records: -2, ageMs: 0 },
     ];
     const { registry } = new PrometheusTelemetry({ ...nothing, lag: () => lag });
     const lagOf = async (): Promise<unknown> =>
@@ -91,6 +92,40 @@ describe('the telemetry of a worker', () => {
     ]);
     lag = lag.slice(1);
     expect(await lagOf()).toEqual([['settlefleet_consumer_lag{topic="payments.inbound",partition="1"}', 0]]);
+  });
+
+  it("divides each result's end-to-end time into stages that add up to it", async () => {
+    const telemetry = new PrometheusTelemetry(nothing);
+    const journey = { arrivedAt: 1_040, takenAt: 500, takeOverMs: 3, decodedAt: 512, begunAt: 520, routedAt: 521, claimedAt: 527, settledAt: 529 };
+    telemetry.committed({
+      results: new Map([['ACSC|', 3]]),
+      deadLetters: new Map(),
+      createdAt: [1_000, 1_030, 400],
+      journeys: [
+        { ...journey, from: 'kafka', results: 2 },
+        { ...journey, from: 'handover', results: 1 },
+      ],
+      sealedAt: 580,
+      // What the clock that never goes back counts from taking over on, the other has counted as well.
+      committedAt: 1_040 + 3 + 100,
+      seconds: 0.02,
+    });
+    const series = await scrape(telemetry.registry);
+    const sumOf = (stage: string): number => series.get(`settlefleet_stage_seconds_sum{stage="${stage}"}`)!;
+    expect(sumOf('kafka')).toBeCloseTo(0.05);
+    expect(sumOf('handover')).toBeCloseTo(0.64);
+    expect(sumOf('lane')).toBeCloseTo(3 * 0.008);
+    expect(sumOf('epoch')).toBeCloseTo(3 * 0.051);
+    expect(series.get('settlefleet_stage_seconds_bucket{le="0.025",stage="decode"}')).toBe(3);
+    const whole = stages.reduce((sum, stage) => sum + sumOf(stage), 0);
+    expect(whole).toBeCloseTo(series.get('settlefleet_end_to_end_seconds_sum')!, 10);
+  });
+
+  it('says of each partition what is in flight and what is unaccounted for', async () => {
+    const { registry } = new PrometheusTelemetry({ ...nothing, accounts: () => [{ partition: 3, inFlight: 12, unaccounted: 1 }] });
+    const series = await scrape(registry);
+    expect(series.get('settlefleet_in_flight_events{partition="3"}')).toBe(12);
+    expect(series.get('settlefleet_unaccounted_events{partition="3"}')).toBe(1);
   });
 
   it('counts lanes by state, and says 0 of a state that none is in any more', async () => {

@@ -9,7 +9,7 @@ import { call, librdkafkaClients } from '../../src/adapters/kafka/client.ts';
 import type { KafkaClients, KafkaConsumer, LibrdKafkaError, TopicPartitionOffset } from '../../src/adapters/kafka/client.ts';
 import { createFleetLog } from '../../src/adapters/kafka/fleet-log.ts';
 import { openGroupOffsets } from '../../src/adapters/kafka/group-offsets.ts';
-import type { GroupOffsets } from '../../src/adapters/kafka/group-offsets.ts';
+import type { ClosableGroupOffsets } from '../../src/adapters/kafka/group-offsets.ts';
 import { createTopicReader } from '../../src/adapters/kafka/topic-reader.ts';
 import type { KafkaTopicReader } from '../../src/adapters/kafka/topic-reader.ts';
 import { systemTiming } from '../../src/adapters/system/timing.ts';
@@ -67,7 +67,7 @@ export class TrialBench {
   readonly #group: string;
   readonly #isDefended: boolean;
   readonly #reader: KafkaTopicReader;
-  readonly #offsets: GroupOffsets;
+  readonly #offsets: ClosableGroupOffsets;
   #log: FleetLog | undefined;
   #members = 0;
   #next = 0;
@@ -76,7 +76,7 @@ export class TrialBench {
   #beforeOffsets: () => Promise<void> = async () => {};
   #beforeCommit: () => Promise<void> = async () => {};
 
-  private constructor(options: { brokers: string; group: string; proxy: FrameProxy; topics: TopicNames; isDefended: boolean; offsets: GroupOffsets }) {
+  private constructor(options: { brokers: string; group: string; proxy: FrameProxy; topics: TopicNames; isDefended: boolean; offsets: ClosableGroupOffsets }) {
     this.#proxy = options.proxy;
     this.#topics = options.topics;
     this.#isDefended = options.isDefended;

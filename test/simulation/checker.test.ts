@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { runCommand } from './command.ts';
-import { mutants } from './mutants.ts';
+import { lossMutants, mutants } from './mutants.ts';
 
 const seedsMax = 1500;
 
@@ -12,6 +12,12 @@ describe('the simulation finds a planted bug:', () => {
   it.for(mutants)('$name', { timeout: 200_000 }, async ({ name }) => {
     const { code, output } = await runCommand(['--mutant', name, '--seeds', String(seedsMax)], 190_000);
     expect(output).toMatch(/^seed \d+:$/m);
+    expect(code).toBe(1);
+  });
+
+  it.for(lossMutants)('$name, by the account of its partition', { timeout: 200_000 }, async ({ name }) => {
+    const { code, output } = await runCommand(['--mutant', name, '--seeds', String(seedsMax)], 190_000);
+    expect(output).toMatch(/unaccounted for/i);
     expect(code).toBe(1);
   });
 

@@ -228,9 +228,55 @@ export const mutants: readonly Mutant[] = [
   },
 ];
 
+/** Which of them the account of each partition must find: `settlefleet_unaccounted_events`. */
+export const lossMutants: readonly Mutant[] = [
+  {
+    name: 'a stage drops an item',
+    file: 'src/stages/route.ts',
+    find: 'return { records: decoded.records, directory, steps, misdirected };',
+    replace: 'return { records: decoded.records, directory, steps: steps.length > 3 ? steps.slice(0, -1) : steps, misdirected };',
+  },
+  {
+    name: 'a commit forgets a result',
+    file: 'src/stages/settle.ts',
+    find: 'epoch.records.appendWith(topics.results,',
+    replace: 'if (decision.sequence !== 5) epoch.records.appendWith(topics.results,',
+  },
+  {
+    name: 'a lane forgets a batch',
+    file: 'src/lane.ts',
+    find: "if (decoded === null || (this.#state as LaneState) !== 'running') return;",
+    replace: "if (decoded === null || (this.#state as LaneState) !== 'running' || records.offsets[0] === 7) return;",
+  },
+  {
+    name: 'a lane takes a batch and never begins it',
+    file: 'src/lane.ts',
+    find: "if (this.#state !== 'running') return;\n    this.#pendingBatches++;",
+    replace: "if (this.#state !== 'running' || records.offsets[0] === 7) return;\n    this.#pendingBatches++;",
+  },
+  {
+    name: 'a transfer that is handed over is left out',
+    file: 'src/lane-book.ts',
+    find: 'const transfers = owed.transfers.slice(sent, sent + transfersPerRecordMax);\n      sent += transfers.length;',
+    replace: 'const transfers = owed.transfers.slice(sent, sent + transfersPerRecordMax);\n      sent += transfers.length;\n      transfers.splice(1);',
+  },
+  {
+    name: 'a transfer that was handed over is passed over by its owner',
+    file: 'src/stages/route.ts',
+    find: 'for (const transfer of routed.transfers) place(',
+    replace: 'for (const transfer of routed.transfers.slice(0, 1)) place(',
+  },
+  {
+    name: 'a dead letter is not written',
+    file: 'src/stages/settle.ts',
+    find: "if (step.kind === 'deadLetter') letter(",
+    replace: "if (step.kind === 'deadLetter' && step.row === 0) letter(",
+  },
+];
+
 /** Plants a bug in every module that is loaded from now on. Throws when its place is not there, or not the only one. */
 export function plant(name: string): Mutant {
-  const mutant = mutants.find((one) => one.name === name);
+  const mutant = [...mutants, ...lossMutants].find((one) => one.name === name);
   if (mutant === undefined) throw new Error(`There is no planted bug ${JSON.stringify(name)}.`);
   const url = pathToFileURL(join(root, mutant.file)).href;
   const text = mutated(mutant);

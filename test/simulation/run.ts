@@ -73,9 +73,12 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
       epochBytesMax: chance.pick([32 << 20, 32 << 20, 4000]),
       pendingBytesMax: 64 << 20,
     },
+    onUnaccounted: (worker, { partition, unaccounted }) => {
+      violations.push(`${worker}: ${unaccounted} outcomes of partition ${partition} are unaccounted for after a commit.`);
+    },
     onLog: (worker, level, fields, message) => {
       world.note(`${worker} ${level}: ${message} ${JSON.stringify(fields, plain)}`);
-      if (level === 'error' && message.startsWith('The lane halts')) violations.push(`${worker}: ${message}`);
+      if (level === 'error' && /^(The lane halts|Unaccounted)/.test(message)) violations.push(`${worker}: ${message}`);
     },
   };
   const truth: Truth = { cluster, topics, partitions, groupId, directories: workload.directories, inbound };

@@ -7,7 +7,7 @@ import { createTopicReader } from '../../src/adapters/kafka/topic-reader.ts';
 import type { Directory } from '../../src/domain/participant.ts';
 import type { TopicNames } from '../../src/domain/topics.ts';
 import { Fleet } from '../../src/fleet.ts';
-import type { FleetLimits } from '../../src/fleet.ts';
+import type { FleetLimits, PartitionAccount } from '../../src/fleet.ts';
 import { createPipeline } from '../../src/pipeline.ts';
 import type { Claims, Log, Telemetry } from '../../src/ports.ts';
 import { createDecodeStage } from '../../src/stages/decode.ts';
@@ -33,6 +33,8 @@ export interface Outside {
   readonly topics: TopicNames;
   readonly directory: () => Directory;
   readonly limits: Pick<FleetLimits, 'pollRecordsMax' | 'epochBytesMax' | 'pendingBytesMax'>;
+  /** A lane's account does not come out even. */
+  readonly onUnaccounted: (worker: string, account: PartitionAccount) => void;
   readonly onLog: (worker: string, level: string, fields: Readonly<Record<string, unknown>>, message: string) => void;
 }
 
@@ -57,10 +59,12 @@ export function startWorker(outside: Outside, workerId: string, incarnation: num
   const log: Log = { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') };
   const telemetry: Telemetry = {
     consumed: () => {},
-    stage: () => {},
     dedupe: () => {},
-    committed: () => {},
+    committed: () => {
+      for (const account of fleet.accounts()) if (account.unaccounted !== 0) outside.onUnaccounted(name, account);
+    },
     aborted: () => {},
+    audited: () => {},
     dependency: () => {},
   };
   const shared = { brokers: 'simulated', log, timing, clients };
@@ -93,7 +97,6 @@ export function startWorker(outside: Outside, workerId: string, incarnation: num
     },
     createPipeline: ({ partitionCount, deadLetterPartitionCount }) =>
       createPipeline({
-        telemetry,
         monotonic: timing.monotonic,
         decodeStage: createDecodeStage({
           decoder: simulatedDecoder({ world, process, faults: outside.decoderFaults }),

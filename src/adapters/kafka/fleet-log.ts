@@ -34,8 +34,6 @@ export interface FleetLogOptions {
   readonly log: Log;
   readonly onAborted: () => void;
   readonly onReachable: (reachable: boolean) => void;
-  /** How long it took to take over what the client gave; the wait for it not counted. */
-  readonly onPacked?: (seconds: number) => void;
   readonly timing?: Timing;
   readonly clients?: KafkaClients;
 }
@@ -57,6 +55,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
   let consumer: Consumer | undefined;
   let partitionCount = 0;
   let deadLetterPartitionCount = 0;
+  let takeOverMs = 0;
   let stopping = false;
   let stopped = false;
   /** The first is what the process ends with. */
@@ -249,6 +248,9 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     get deadLetterPartitionCount() {
       return deadLetterPartitionCount;
     },
+    get takeOverMs() {
+      return takeOverMs;
+    },
 
     async start() {
       consumer = await untilItWorks('answer', openConsumer);
@@ -285,7 +287,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
         position.next = fresh.offsets[fresh.count - 1]! + 1;
         batches.push(fresh);
       }
-      options.onPacked?.((timing.monotonic() - packing) / 1000);
+      takeOverMs = timing.monotonic() - packing;
       return batches;
     },
 

@@ -2,7 +2,7 @@
  * The committed offsets of a group, as somebody sees them who is no member of it.
  */
 import { OutageError } from '../../errors.ts';
-import type { Timing } from '../../ports.ts';
+import type { GroupOffsets, Timing } from '../../ports.ts';
 import { systemTiming } from '../system/timing.ts';
 import { asError, call, connect, disconnect, kafkaErrorCodes, librdkafkaClients } from './client.ts';
 
@@ -10,9 +10,7 @@ const requestTimeoutMs = 10_000;
 /** A killed worker leaves its Kafka transaction open until the coordinator times it out. */
 const stableWithinMs = 60_000;
 
-export interface GroupOffsets {
-  /** In the order of the places, null where the group has none. Waits for Kafka transactions that are about to set them. */
-  committed(places: readonly { readonly topic: string; readonly partition: number }[]): Promise<readonly (number | null)[]>;
+export interface ClosableGroupOffsets extends GroupOffsets {
   close(): Promise<void>;
 }
 
@@ -23,18 +21,39 @@ interface Answer {
   readonly error?: unknown;
 }
 
-/** Throws when Kafka does not answer. */
-export async function openGroupOffsets(options: {
+interface GroupOffsetsOptions {
   readonly brokers: string;
   readonly clientId: string;
   readonly groupId: string;
+  /** Waits for Kafka transactions that are about to set them (left out); false: gives what is set now. */
+  readonly stable?: boolean;
   readonly timing?: Timing;
-}): Promise<GroupOffsets> {
+}
+
+/** Connects when it is first asked. */
+export function createGroupOffsets(options: GroupOffsetsOptions): ClosableGroupOffsets {
+  let opening: Promise<ClosableGroupOffsets> | undefined;
+  return {
+    async committed(places) {
+      opening ??= openGroupOffsets(options).catch((error: unknown) => {
+        opening = undefined;
+        throw error;
+      });
+      return (await opening).committed(places);
+    },
+    async close() {
+      await (await opening?.catch(() => undefined))?.close();
+    },
+  };
+}
+
+/** Throws when Kafka does not answer. */
+export async function openGroupOffsets(options: GroupOffsetsOptions): Promise<ClosableGroupOffsets> {
   const { timing = systemTiming } = options;
   // It never subscribes, so it never joins. In read_committed the client asks for stable offsets.
   const consumer = librdkafkaClients.createConsumer(options.brokers, options.clientId, {
     'group.id': options.groupId,
-    'isolation.level': 'read_committed',
+    'isolation.level': options.stable === false ? 'read_uncommitted' : 'read_committed',
   });
   try {
     await connect(consumer, requestTimeoutMs);

@@ -140,7 +140,8 @@ export function createTopicReader(options: {
           highWatermarks(place.topic, place.partition),
         );
         let from = Math.max(place.from ?? marks.low, marks.low);
-        if (from >= marks.high) return from;
+        const upTo = Math.min(marks.high, place.before ?? marks.high);
+        if (from >= upTo) return from;
         // What was given is not given again when a read is tried anew.
         const remember = async (batch: RecordBatch): Promise<void> => {
           await onBatch(batch);
@@ -150,7 +151,7 @@ export function createTopicReader(options: {
         let failure: { readonly cause: unknown } | undefined;
         const end = await untilItWorks(`read ${place.topic}-${place.partition}`, async () => {
           try {
-            return await readFrom(place, from, marks.high, async (batch) => {
+            return await readFrom(place, from, upTo, async (batch) => {
               await remember(batch).catch((cause: unknown) => {
                 failure = { cause };
                 throw cause;

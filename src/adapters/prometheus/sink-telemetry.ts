@@ -1,37 +1,31 @@
 /** What the sink tells Prometheus: how many rows went in, and how far it is behind (contract section 9). */
-import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 
 import type { Dependency } from '../../ports.ts';
-import type { SinkTelemetry } from '../../sink/ports.ts';
+import { sinkTables } from '../../sink/ports.ts';
+import type { SinkTable, SinkTelemetry } from '../../sink/ports.ts';
+import { DependencyGauge, registerProcess } from './shared.ts';
 
-type SinkTable = Parameters<SinkTelemetry['rows']>[0];
-
-const tables: readonly SinkTable[] = ['results', 'dead_letters'];
 const dependencies: readonly Dependency[] = ['kafka', 'registry', 'clickhouse'];
 
 export class PrometheusSinkTelemetry implements SinkTelemetry {
   /** To be served at `/metrics`. */
   readonly registry = new Registry();
   readonly #rows: Counter<'table'>;
-  readonly #dependency: Gauge<'dependency'>;
+  readonly #dependency: DependencyGauge;
   /** Records by partition, by topic: the metric adds the topics of a partition up. */
   readonly #lag = new Map<string, Map<number, number>>();
 
   constructor() {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
+    registerProcess(this.registry);
     this.#rows = new Counter({
       name: 'settlefleet_sink_rows_total',
       help: 'Rows that ClickHouse has taken.',
       labelNames: ['table'],
       registers,
     });
-    this.#dependency = new Gauge({
-      name: 'settlefleet_dependency_up',
-      help: 'Whether a dependency answered when it was last needed.',
-      labelNames: ['dependency'],
-      registers,
-    });
+    this.#dependency = new DependencyGauge(dependencies, this.registry);
     const lag = this.#lag;
     new Gauge({
       name: 'settlefleet_sink_lag',
@@ -45,8 +39,7 @@ export class PrometheusSinkTelemetry implements SinkTelemetry {
         }
       },
     });
-    for (const table of tables) this.#rows.inc({ table }, 0);
-    for (const dependency of dependencies) this.#dependency.set({ dependency }, 0);
+    for (const table of sinkTables) this.#rows.inc({ table }, 0);
   }
 
   rows(table: SinkTable, count: number): void {
@@ -64,6 +57,6 @@ export class PrometheusSinkTelemetry implements SinkTelemetry {
   }
 
   dependency(dependency: Dependency, up: boolean): void {
-    this.#dependency.set({ dependency }, up ? 1 : 0);
+    this.#dependency.set(dependency, up);
   }
 }

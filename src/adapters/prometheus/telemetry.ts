@@ -2,7 +2,7 @@
  * What a worker tells Prometheus. Names and labels are the contract's (section 9). Series that a rule or a panel asks for
  * are there from the start with 0, because Prometheus cannot see the first increase of a series that it has never met.
  */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 import {
   deadLetterCodes,
@@ -10,15 +10,25 @@ import {
   messageReasonCodes,
   settlementReasonCodes,
 } from '../../domain/codes.ts';
-import type { CommittedReport, Dependency, Stage, Telemetry } from '../../ports.ts';
+import { stages } from '../../ports.ts';
+import type { CommittedReport, Dependency, Telemetry } from '../../ports.ts';
 import { BatchHistogram } from './batch-histogram.ts';
 import { secondsBuckets } from './buckets.ts';
+import { DependencyGauge, registerProcess } from './shared.ts';
 
 export interface PartitionLag {
   readonly topic: string;
   readonly partition: number;
   /** End offset minus committed offset; transactions' markers count as records do. */
   readonly records: number;
+  /** Age of the oldest record that is not committed; 0 when there is none. */
+  readonly ageMs: number;
+}
+
+export interface PartitionAccount {
+  readonly partition: number;
+  readonly inFlight: number;
+  readonly unaccounted: number;
 }
 
 /** Asked at each scrape; must answer at once, from memory. */
@@ -27,9 +37,9 @@ export interface WorkerView {
   readonly lag: () => Iterable<PartitionLag>;
   /** One word for each lane that this worker has: the state that it is in. */
   readonly lanes: () => Iterable<string>;
+  readonly accounts: () => Iterable<PartitionAccount>;
 }
 
-const stages: readonly Stage[] = ['consume', 'decode', 'dedupe', 'settle', 'commit'];
 const dependencies: readonly Dependency[] = ['kafka', 'registry', 'redis'];
 const dedupeOutcomes = ['claimed', 'duplicate', 'redelivered'] as const;
 
@@ -38,18 +48,19 @@ export class PrometheusTelemetry implements Telemetry {
   readonly registry = new Registry();
   readonly #endToEnd: BatchHistogram;
   readonly #commit: Histogram;
-  readonly #stage: Histogram<'stage'>;
+  readonly #stage: BatchHistogram<'stage'>;
   readonly #results: Counter<'status' | 'reason_code'>;
   readonly #deadLetters: Counter<'code'>;
   readonly #consumed: Counter<'partition'>;
   readonly #dedupe: Counter<'outcome'>;
   readonly #aborted: Counter;
-  readonly #dependency: Gauge<'dependency'>;
+  readonly #audits: Counter<'outcome'>;
+  readonly #dependency: DependencyGauge;
 
   constructor(view: WorkerView) {
     const registers = [this.registry];
     const buckets = [...secondsBuckets];
-    collectDefaultMetrics({ register: this.registry });
+    registerProcess(this.registry);
     this.#endToEnd = new BatchHistogram({
       name: 'settlefleet_end_to_end_seconds',
       help: 'Time from the creation of an event to the commit that holds its result.',
@@ -61,12 +72,11 @@ export class PrometheusTelemetry implements Telemetry {
       buckets,
       registers,
     });
-    this.#stage = new Histogram({
+    this.#stage = new BatchHistogram({
       name: 'settlefleet_stage_seconds',
-      help: 'Time that a stage took for one batch.',
-      labelNames: ['stage'],
-      buckets,
-      registers,
+      help: "Time that a result's batch spent in a stage; for each result, so that the stages add up to the end-to-end time.",
+      register: this.registry,
+      label: { name: 'stage', values: stages },
     });
     this.#results = new Counter({
       name: 'settlefleet_results_total',
@@ -97,22 +107,19 @@ export class PrometheusTelemetry implements Telemetry {
       help: 'Kafka transactions that were aborted; nothing of them is visible.',
       registers,
     });
-    this.#dependency = new Gauge({
-      name: 'settlefleet_dependency_up',
-      help: 'Whether a dependency answered when it was last needed.',
-      labelNames: ['dependency'],
+    this.#audits = new Counter({
+      name: 'settlefleet_audits_total',
+      help: 'How often the accounts of the partitions were compared with what Kafka says, or could not be.',
+      labelNames: ['outcome'],
       registers,
     });
+    this.#dependency = new DependencyGauge(dependencies, this.registry);
     registerView(view, this.registry);
     this.#startAtZero();
   }
 
   consumed(partition: number, records: number): void {
     this.#consumed.inc({ partition }, records);
-  }
-
-  stage(stage: Stage, seconds: number): void {
-    this.#stage.observe({ stage }, seconds);
   }
 
   dedupe(outcome: 'claimed' | 'duplicate' | 'redelivered', count: number): void {
@@ -122,6 +129,7 @@ export class PrometheusTelemetry implements Telemetry {
   committed(report: CommittedReport): void {
     this.#endToEnd.observeSince(report.createdAt, report.committedAt);
     this.#commit.observe(report.seconds);
+    this.#observeStages(report);
     for (const [statusAndReason, count] of report.results) {
       const [status = '', reasonCode = ''] = statusAndReason.split('|');
       this.#results.inc({ status, reason_code: reasonCode }, count);
@@ -133,8 +141,30 @@ export class PrometheusTelemetry implements Telemetry {
     this.#aborted.inc();
   }
 
+  audited(outcome: 'done' | 'failed'): void {
+    this.#audits.inc({ outcome });
+  }
+
   dependency(dependency: Dependency, up: boolean): void {
-    this.#dependency.set({ dependency }, up ? 1 : 0);
+    this.#dependency.set(dependency, up);
+  }
+
+  #observeStages({ journeys, createdAt, sealedAt, seconds }: CommittedReport): void {
+    const stage = this.#stage;
+    let from = 0;
+    for (const journey of journeys) {
+      const { results } = journey;
+      stage.observeSince(createdAt, journey.arrivedAt, { label: journey.from, from, to: from + results });
+      stage.observeTimes(journey.takeOverMs, results, 'consume');
+      stage.observeTimes(journey.decodedAt - journey.takenAt, results, 'decode');
+      stage.observeTimes(journey.begunAt - journey.decodedAt, results, 'lane');
+      stage.observeTimes(journey.routedAt - journey.begunAt, results, 'route');
+      stage.observeTimes(journey.claimedAt - journey.routedAt, results, 'dedupe');
+      stage.observeTimes(journey.settledAt - journey.claimedAt, results, 'settle');
+      stage.observeTimes(sealedAt - journey.settledAt, results, 'epoch');
+      stage.observeTimes(seconds * 1_000, results, 'commit');
+      from += results;
+    }
   }
 
   #startAtZero(): void {
@@ -143,9 +173,8 @@ export class PrometheusTelemetry implements Telemetry {
       this.#results.inc({ status: 'RJCT', reason_code: reasonCode }, 0);
     }
     for (const code of deadLetterCodes) this.#deadLetters.inc({ code }, 0);
+    for (const outcome of ['done', 'failed']) this.#audits.inc({ outcome }, 0);
     for (const outcome of dedupeOutcomes) this.#dedupe.inc({ outcome }, 0);
-    for (const stage of stages) this.#stage.zero({ stage });
-    for (const dependency of dependencies) this.#dependency.set({ dependency }, 0);
   }
 }
 
@@ -160,6 +189,36 @@ function registerView(view: WorkerView, register: Registry): void {
       this.reset();
       // The two offsets are not read at the same instant.
       for (const { topic, partition, records } of view.lag()) this.set({ topic, partition }, Math.max(0, records));
+    },
+  });
+  new Gauge({
+    name: 'settlefleet_lag_seconds',
+    help: 'Age of the oldest record that is not committed, of the partitions that this worker has; 0 when there is none.',
+    labelNames: ['topic', 'partition'],
+    registers: [register],
+    collect() {
+      this.reset();
+      for (const { topic, partition, ageMs } of view.lag()) this.set({ topic, partition }, ageMs / 1_000);
+    },
+  });
+  new Gauge({
+    name: 'settlefleet_in_flight_events',
+    help: 'Records taken from Kafka and not committed, of the partitions that this worker has.',
+    labelNames: ['partition'],
+    registers: [register],
+    collect() {
+      this.reset();
+      for (const { partition, inFlight } of view.accounts()) this.set({ partition }, inFlight);
+    },
+  });
+  new Gauge({
+    name: 'settlefleet_unaccounted_events',
+    help: 'What was taken from Kafka and is neither settled, rejected, dead-lettered, handed over nor in flight: 0, or something is wrong.',
+    labelNames: ['partition'],
+    registers: [register],
+    collect() {
+      this.reset();
+      for (const { partition, unaccounted } of view.accounts()) this.set({ partition }, unaccounted);
     },
   });
   const states = new Set<string>();
