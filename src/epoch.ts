@@ -17,6 +17,7 @@ export class Epoch {
   readonly #createdAt: number[] = [];
   readonly #results = new Map<string, number>();
   readonly #deadLetters = new Map<string, number>();
+  readonly #settled = new Map<string, bigint>();
   readonly #journeys: Journey[] = [];
 
   get isEmpty(): boolean {
@@ -32,6 +33,11 @@ export class Epoch {
     const name = `${status}|${reasonCode ?? ''}`;
     this.#results.set(name, (this.#results.get(name) ?? 0) + 1);
     this.#createdAt.push(createdAt);
+  }
+
+  /** In 10^-5 of the currency's unit. */
+  countSettled(currency: string, units: bigint): void {
+    this.#settled.set(currency, (this.#settled.get(currency) ?? 0n) + units);
   }
 
   countDeadLetter(code: DeadLetterCode): void {
@@ -77,7 +83,7 @@ export class Epoch {
   }
 
   report(committed: Pick<CommittedReport, 'committedAt' | 'sealedAt' | 'seconds'>): CommittedReport {
-    return { results: this.#results, deadLetters: this.#deadLetters, createdAt: this.#createdAt, journeys: this.#journeys, ...committed };
+    return { results: this.#results, settled: this.#settled, deadLetters: this.#deadLetters, createdAt: this.#createdAt, journeys: this.#journeys, ...committed };
   }
 }
 

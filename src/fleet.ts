@@ -8,6 +8,7 @@
  * again as the same bytes, and when the group has moved on the lanes are thrown away as they are.
  */
 import type { RecordBatch } from './codec/record-batch.ts';
+import type { Position } from './domain/ledger.ts';
 import type { TopicNames } from './domain/topics.ts';
 import { Epoch } from './epoch.ts';
 import { FatalError, invariant } from './errors.ts';
@@ -226,6 +227,16 @@ export class Fleet {
       if (state === 'running') unaccounted += Math.abs(book!.account.records(topic, book!.next(topic)) - lane.pendingRecords(topic));
     }
     return { partition, inFlight, unaccounted };
+  }
+
+  /** What the worker holds in memory that is not committed. */
+  bytes(): { readonly lanes: number; readonly epoch: number } {
+    return { lanes: this.#pendingBytes(), epoch: this.#epoch.records.byteLength };
+  }
+
+  /** Every position that this worker owns. */
+  *positions(): Iterable<Position> {
+    for (const { book } of this.#lanes.values()) if (book !== null) yield* book.ledger.positions();
   }
 
   /** Something is amiss that no restart of a lane makes good. */

@@ -220,6 +220,8 @@ export type Dependency = 'kafka' | 'registry' | 'redis' | 'clickhouse';
 export interface CommittedReport {
   /** Count by `status` and reason code (`''` when there is none), e.g. `ACSC|`, `RJCT|AM04`. */
   readonly results: ReadonlyMap<string, number>;
+  /** What was settled by currency, in 10^-5 of its unit. */
+  readonly settled: ReadonlyMap<string, bigint>;
   readonly deadLetters: ReadonlyMap<string, number>;
   /** Creation time of each result's event, milliseconds since the epoch. */
   readonly createdAt: readonly number[];
@@ -239,6 +241,8 @@ export interface Telemetry {
   dedupe(outcome: 'claimed' | 'duplicate' | 'redelivered', count: number): void;
   committed(report: CommittedReport): void;
   aborted(): void;
+  /** A partition's window of claims was filled from the results topic, because Redis did not hold it. */
+  windowRebuilt(): void;
   /** The accounts were compared with Kafka, or could not be. */
   audited(outcome: 'done' | 'failed'): void;
   dependency(dependency: Dependency, up: boolean): void;

@@ -37,7 +37,7 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
   const log = createLog({ level: config.logLevel, fields: { process: 'sink', worker: config.workerId } });
   const topics = topicNames(config.topicPrefix);
   const { target, database } = databaseOf(config.clickhouseUrl);
-  const telemetry = new PrometheusSinkTelemetry();
+  const telemetry = new PrometheusSinkTelemetry(() => sink.reasonsNotReady().length === 0);
   const schemas = createWriterSchemas({
     url: config.schemaRegistryUrl,
     directory: config.schemaCacheDir,

@@ -23,6 +23,7 @@ import { startHealthServer } from './adapters/http/server.ts';
 import { statusPageHandlers } from './adapters/http/status-page.ts';
 import { readPaymentMessage } from './codec/iso20022/payment-reader.ts';
 import type { Config } from './config.ts';
+import { mostUsedCaps } from './domain/cap-use.ts';
 import { topicNames } from './domain/topics.ts';
 import { FatalError } from './errors.ts';
 import { Fleet } from './fleet.ts';
@@ -45,6 +46,8 @@ const pollRecordsMax = 2_000;
 const pendingBytesMax = 64 << 20;
 const epochBytesMax = 32 << 20;
 const redisCheckMs = 5_000;
+/** Positions that have series of their own. */
+const capUsesTold = 10;
 
 /** Runs until `signal` is aborted; resolves when everything that was begun is committed. */
 export async function runWorker(config: Config, signal: AbortSignal): Promise<void> {
@@ -61,6 +64,10 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     lag: () => lagWatch.read(),
     accounts: () => fleet.accounts().map((account) => ({ ...account, unaccounted: account.unaccounted + audit.offsetsOutside(account.partition) })),
     lanes: () => fleet.lanes().map(({ state }) => state),
+    isReady: () => reasonsNotReady().length === 0,
+    bytes: () => fleet.bytes(),
+    decoder: () => ({ threads: config.parserThreads, busySeconds: decoder.busySeconds() }),
+    capUse: () => mostUsedCaps(fleet.positions(), directory.current(), capUsesTold),
   });
   const reader = createTopicReader({ brokers: config.kafkaBrokers, clientId: workerId, log, onReachable: (reachable) => telemetry.dependency('kafka', reachable) });
   const directory = createDirectoryFollower({

@@ -32,8 +32,12 @@ describe('the dashboard', () => {
       lag: () => [{ topic: 'payments.inbound', partition: 0, records: 12, ageMs: 300 }],
       lanes: () => ['running'],
       accounts: () => [{ partition: 0, inFlight: 12, unaccounted: 0 }],
+      isReady: () => true,
+      bytes: () => ({ lanes: 1_000, epoch: 500 }),
+      decoder: () => ({ threads: 2, busySeconds: performance.now() / 1_000 }),
+      capUse: () => [{ participant: 'COBADEFFXXX', currency: 'EUR', units: -75_000_000n, used: 0.75 }],
     });
-    const sink = new PrometheusSinkTelemetry();
+    const sink = new PrometheusSinkTelemetry(() => true);
     servers = await Promise.all(
       [worker.registry, sink.registry].map((registry) =>
         startHealthServer({ port: 0, registry, reasonsNotReady: () => [], log: quiet }),
@@ -150,6 +154,7 @@ function act(worker: PrometheusTelemetry, sink: PrometheusSinkTelemetry): void {
       ['ACSC|', 8],
       ['RJCT|AM04', 1],
     ]),
+    settled: new Map([['EUR', 100_000n]]),
     deadLetters: new Map([['XML_INVALID', 1]]),
     createdAt: [now - 30, now - 80, now - 110],
     journeys: [{ from: 'kafka', arrivedAt: now - 28, takenAt: 0, takeOverMs: 1, decodedAt: 4, begunAt: 5, routedAt: 6, claimedAt: 9, settledAt: 10, results: 3 }],

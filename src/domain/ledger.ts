@@ -35,6 +35,10 @@ export class Ledger {
     return this.#accounts.get(participant)?.get(currency)?.units ?? 0n;
   }
 
+  *positions(): Iterable<Position> {
+    for (const currencies of this.#accounts.values()) yield* currencies.values();
+  }
+
   /** Takes a debit; gives the position after it. */
   debit(participant: string, currency: string, units: bigint): bigint {
     this.#sequence++;

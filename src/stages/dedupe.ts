@@ -53,7 +53,10 @@ export function createDedupeStage(ports: {
         }
         const rebuilt = await ports.rebuild(records.partition, signal);
         book.claimsWindow = null;
-        if (rebuilt) continue;
+        if (rebuilt) {
+          ports.telemetry.windowRebuilt();
+          continue;
+        }
       } catch (error) {
         if (!(error instanceof OutageError)) throw error;
         ports.telemetry.dependency('redis', false);

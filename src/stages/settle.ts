@@ -56,7 +56,10 @@ export function createSettleStage(ports: {
           const decision = decide(step, work, book);
           const { transfer } = step;
           answer(transfer.event, transfer, decision, transfer.debitedParticipant ?? keyBytes(records, step.row));
-          if (decision.status === 'ACSC') credit(transfer, book);
+          if (decision.status === 'ACSC') {
+            credit(transfer, book);
+            epoch.countSettled(transfer.currency!, transfer.amount!);
+          }
           break;
         }
         case 'deadLetter':

@@ -10,7 +10,7 @@ import type { WorkerView } from '../../src/adapters/prometheus/telemetry.ts';
 import { stages } from '../../src/ports.ts';
 import { promtool } from '../dashboards/promtool.ts';
 
-const nothing: WorkerView = { lag: () => [], lanes: () => [], accounts: () => [] };
+const nothing: WorkerView = { lag: () => [], lanes: () => [], accounts: () => [], isReady: () => true, bytes: () => ({ lanes: 0, epoch: 0 }), decoder: () => ({ threads: 1, busySeconds: 0 }), capUse: () => [] };
 
 /** Value of each series, by `name{label="value"}`. */
 async function scrape(registry: Registry): Promise<ReadonlyMap<string, number>> {
@@ -46,6 +46,7 @@ describe('the telemetry of a worker', () => {
         ['ACSC|', 7],
         ['RJCT|AM04', 2],
       ]),
+      settled: new Map([['EUR', 123_456_789n]]),
       deadLetters: new Map([['XML_INVALID', 1]]),
       createdAt: [1_000, 1_000, 900],
       journeys: [],
@@ -59,6 +60,7 @@ describe('the telemetry of a worker', () => {
     expect(series.get('settlefleet_results_total{status="ACSC",reason_code=""}')).toBe(14);
     expect(series.get('settlefleet_results_total{status="RJCT",reason_code="AM04"}')).toBe(4);
     expect(series.get('settlefleet_dead_letters_total{code="XML_INVALID"}')).toBe(2);
+    expect(series.get('settlefleet_settled_value_total{currency="EUR"}')).toBeCloseTo(2 * 1234.56789);
     expect(series.get('settlefleet_commit_seconds_count')).toBe(2);
     expect(series.get('settlefleet_end_to_end_seconds_count')).toBe(6);
     expect(series.get('settlefleet_end_to_end_seconds_sum')).toBeCloseTo(0.8);
@@ -99,6 +101,7 @@ describe('the telemetry of a worker', () => {
     const journey = { arrivedAt: 1_040, takenAt: 500, takeOverMs: 3, decodedAt: 512, begunAt: 520, routedAt: 521, claimedAt: 527, settledAt: 529 };
     telemetry.committed({
       results: new Map([['ACSC|', 3]]),
+      settled: new Map(),
       deadLetters: new Map(),
       createdAt: [1_000, 1_030, 400],
       journeys: [
@@ -128,6 +131,17 @@ describe('the telemetry of a worker', () => {
     expect(series.get('settlefleet_unaccounted_events{partition="3"}')).toBe(1);
   });
 
+  it('says who has used most of a debit cap, and of nobody else', async () => {
+    const used = { participant: 'COBADEFFXXX', currency: 'EUR', units: -75_000_000n, used: 0.75 };
+    let capUse = [used, { ...used, participant: 'DEUTDEFFXXX', used: 0.5 }];
+    const { registry } = new PrometheusTelemetry({ ...nothing, capUse: () => capUse });
+    const series = await scrape(registry);
+    expect(series.get('settlefleet_debit_cap_used_ratio{participant="COBADEFFXXX",currency="EUR"}')).toBe(0.75);
+    expect(series.get('settlefleet_position{participant="COBADEFFXXX",currency="EUR"}')).toBe(-750);
+    capUse = [];
+    expect([...(await scrape(registry)).keys()].filter((name) => name.includes('participant='))).toEqual([]);
+  });
+
   it('counts lanes by state, and says 0 of a state that none is in any more', async () => {
     let lanes = ['running', 'running', 'restoring'];
     const { registry } = new PrometheusTelemetry({ ...nothing, lanes: () => lanes });
@@ -155,7 +169,7 @@ describe('the telemetry of a worker', () => {
 
 describe('the telemetry of the sink', () => {
   it('counts rows by table and reports the lag of the partitions that it has, over both topics', async () => {
-    const telemetry = new PrometheusSinkTelemetry();
+    const telemetry = new PrometheusSinkTelemetry(() => true);
     telemetry.lag('payments.results', 2, 5);
     telemetry.lag('payments.dead-letter', 2, 1);
     telemetry.lag('payments.results', 3, 4);

@@ -65,6 +65,7 @@ export function startWorker(outside: Outside, workerId: string, incarnation: num
     },
     aborted: () => {},
     audited: () => {},
+    windowRebuilt: () => {},
     dependency: () => {},
   };
   const shared = { brokers: 'simulated', log, timing, clients };

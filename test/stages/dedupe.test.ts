@@ -12,7 +12,7 @@ import { createDedupeStage } from '../../src/stages/dedupe.ts';
 import type { Work } from '../../src/stages/route.ts';
 
 const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const deaf: Telemetry = { consumed: () => {}, dedupe: () => {}, committed: () => {}, aborted: () => {}, audited: () => {}, dependency: () => {} };
+const deaf: Telemetry = { consumed: () => {}, dedupe: () => {}, committed: () => {}, aborted: () => {}, audited: () => {}, windowRebuilt: () => {}, dependency: () => {} };
 
 function transfer(offset: number, identity: string): Transfer {
   return {

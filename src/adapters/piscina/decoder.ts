@@ -42,6 +42,8 @@ export interface DecoderOptions {
 }
 
 export interface ClosableDecoder extends Decoder {
+  /** Seconds in which threads had something to do, of all threads together. */
+  busySeconds(): number;
   /** Ends the threads. What is still being decoded is rejected with an `OutageError`. */
   close(): Promise<void>;
 }
@@ -70,6 +72,7 @@ export function createDecoder(options: DecoderOptions): ClosableDecoder {
 class InlineDecoder implements ClosableDecoder {
   readonly #options: DecoderOptions;
   readonly #decoder: EventDecoder;
+  #busyMs = 0;
 
   constructor(options: DecoderOptions) {
     this.#options = options;
@@ -84,10 +87,16 @@ class InlineDecoder implements ClosableDecoder {
       // Heartbeats, commits and health checks share this thread.
       if (parts.length > 0) await nextTurn();
       const task = taskOf(batch, slice, known, maxEventBytes);
+      const begun = performance.now();
       parts.push(this.#decoder.decode(task));
+      this.#busyMs += performance.now() - begun;
       tellFailures(log, batch, task);
     }
     return parts.length === 0 ? emptyBatch() : joinDecoded(parts);
+  }
+
+  busySeconds(): number {
+    return this.#busyMs / 1000;
   }
 
   async close(): Promise<void> {}
@@ -127,6 +136,9 @@ class ThreadedDecoder implements ClosableDecoder {
   readonly #tickMs: number;
   #watch: NodeJS.Timeout | undefined;
   #ticksWithoutThreads = 0;
+  #busyMs = 0;
+  /** When `#busyMs` was last brought up to date. */
+  #busyAt = 0;
   #closed = false;
 
   constructor(options: DecoderOptions) {
@@ -161,6 +173,14 @@ class ThreadedDecoder implements ClosableDecoder {
     });
   }
 
+  /** A thread has something to do as long as there is a task for it, be it the only one of the two that it may hold. */
+  busySeconds(): number {
+    const now = performance.now();
+    this.#busyMs += Math.min(this.#running.size, this.#options.threads) * (now - this.#busyAt);
+    this.#busyAt = now;
+    return this.#busyMs / 1000;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#watch);
@@ -183,6 +203,7 @@ class ThreadedDecoder implements ClosableDecoder {
     const task = taskOf(job.batch, slice, job.schemas, this.#options.maxEventBytes);
     const abort = new AbortController();
     const running: Running = { job, task, abort, lastRow: -1, lastStep: 'avro', ticksWithout: 0, hung: false };
+    this.busySeconds();
     this.#running.add(running);
     job.running++;
     this.#watch ??= setInterval(() => this.#look(), this.#tickMs);
@@ -193,6 +214,7 @@ class ThreadedDecoder implements ClosableDecoder {
     } catch (error) {
       lost = error;
     }
+    this.busySeconds();
     this.#running.delete(running);
     job.running--;
     if (this.#closed) fail(job, closedError());

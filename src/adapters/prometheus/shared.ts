@@ -1,12 +1,29 @@
 /** What every process of ours tells Prometheus in the same words. */
-import { Gauge, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, collectDefaultMetrics } from 'prom-client';
 import type { Registry } from 'prom-client';
 
 import type { Dependency } from '../../ports.ts';
 
-/** Node's own metrics: event loop, memory, garbage collection, CPU. */
-export function registerProcess(register: Registry): void {
+/** Node's own metrics (event loop, memory, garbage collection, CPU), and what Node's leave out. */
+export function registerProcess(register: Registry, isReady: () => boolean): void {
   collectDefaultMetrics({ register });
+  new Counter({
+    name: 'settlefleet_event_loop_busy_seconds_total',
+    help: 'Time in which the main thread was at work; a second of it each second is all that there is.',
+    registers: [register],
+    collect() {
+      this.reset();
+      this.inc(performance.eventLoopUtilization().active / 1_000);
+    },
+  });
+  new Gauge({
+    name: 'settlefleet_ready',
+    help: 'Whether the process says that it is ready (/readyz).',
+    registers: [register],
+    collect() {
+      this.set(isReady() ? 1 : 0);
+    },
+  });
 }
 
 /** Down until it has answered. */

@@ -16,9 +16,10 @@ export class PrometheusSinkTelemetry implements SinkTelemetry {
   /** Records by partition, by topic: the metric adds the topics of a partition up. */
   readonly #lag = new Map<string, Map<number, number>>();
 
-  constructor() {
+  /** `isReady`: as `/readyz` says; must answer at once. */
+  constructor(isReady: () => boolean) {
     const registers = [this.registry];
-    registerProcess(this.registry);
+    registerProcess(this.registry, isReady);
     this.#rows = new Counter({
       name: 'settlefleet_sink_rows_total',
       help: 'Rows that ClickHouse has taken.',

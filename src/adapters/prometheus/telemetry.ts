@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+import { amountScale } from '../../domain/amount.ts';
 import {
   deadLetterCodes,
   formalReasonCodes,
@@ -11,6 +12,7 @@ import {
   settlementReasonCodes,
 } from '../../domain/codes.ts';
 import { stages } from '../../ports.ts';
+import type { CapUse } from '../../domain/cap-use.ts';
 import type { CommittedReport, Dependency, Telemetry } from '../../ports.ts';
 import { BatchHistogram } from './batch-histogram.ts';
 import { secondsBuckets } from './buckets.ts';
@@ -38,6 +40,11 @@ export interface WorkerView {
   /** One word for each lane that this worker has: the state that it is in. */
   readonly lanes: () => Iterable<string>;
   readonly accounts: () => Iterable<PartitionAccount>;
+  readonly isReady: () => boolean;
+  readonly bytes: () => { readonly lanes: number; readonly epoch: number };
+  readonly decoder: () => { readonly threads: number; readonly busySeconds: number };
+  /** The few positions that have used most of their caps; a metric for each participant would have no bound. */
+  readonly capUse: () => Iterable<CapUse>;
 }
 
 const dependencies: readonly Dependency[] = ['kafka', 'registry', 'redis'];
@@ -54,13 +61,15 @@ export class PrometheusTelemetry implements Telemetry {
   readonly #consumed: Counter<'partition'>;
   readonly #dedupe: Counter<'outcome'>;
   readonly #aborted: Counter;
+  readonly #windowsRebuilt: Counter;
+  readonly #settledValue: Counter<'currency'>;
   readonly #audits: Counter<'outcome'>;
   readonly #dependency: DependencyGauge;
 
   constructor(view: WorkerView) {
     const registers = [this.registry];
     const buckets = [...secondsBuckets];
-    registerProcess(this.registry);
+    registerProcess(this.registry, view.isReady);
     this.#endToEnd = new BatchHistogram({
       name: 'settlefleet_end_to_end_seconds',
       help: 'Time from the creation of an event to the commit that holds its result.',
@@ -107,6 +116,17 @@ export class PrometheusTelemetry implements Telemetry {
       help: 'Kafka transactions that were aborted; nothing of them is visible.',
       registers,
     });
+    this.#windowsRebuilt = new Counter({
+      name: 'settlefleet_windows_rebuilt_total',
+      help: 'Windows of claims that were filled from the results topic, because Redis did not hold them.',
+      registers,
+    });
+    this.#settledValue = new Counter({
+      name: 'settlefleet_settled_value_total',
+      help: 'What was settled, in units of its currency; for a chart, not for the books.',
+      labelNames: ['currency'],
+      registers,
+    });
     this.#audits = new Counter({
       name: 'settlefleet_audits_total',
       help: 'How often the accounts of the partitions were compared with what Kafka says, or could not be.',
@@ -134,11 +154,16 @@ export class PrometheusTelemetry implements Telemetry {
       const [status = '', reasonCode = ''] = statusAndReason.split('|');
       this.#results.inc({ status, reason_code: reasonCode }, count);
     }
+    for (const [currency, units] of report.settled) this.#settledValue.inc({ currency }, inUnitsOfCurrency(units));
     for (const [code, count] of report.deadLetters) this.#deadLetters.inc({ code }, count);
   }
 
   aborted(): void {
     this.#aborted.inc();
+  }
+
+  windowRebuilt(): void {
+    this.#windowsRebuilt.inc();
   }
 
   audited(outcome: 'done' | 'failed'): void {
@@ -221,6 +246,55 @@ function registerView(view: WorkerView, register: Registry): void {
       for (const { partition, unaccounted } of view.accounts()) this.set({ partition }, unaccounted);
     },
   });
+  new Gauge({
+    name: 'settlefleet_pending_bytes',
+    help: 'Bytes in memory that are not committed: read and not settled (lanes), settled and not being committed (epoch).',
+    labelNames: ['place'],
+    registers: [register],
+    collect() {
+      const { lanes, epoch } = view.bytes();
+      this.set({ place: 'lanes' }, lanes);
+      this.set({ place: 'epoch' }, epoch);
+    },
+  });
+  new Gauge({
+    name: 'settlefleet_decoder_threads',
+    help: 'Decoder threads; 0: decoding is done in the main thread.',
+    registers: [register],
+    collect() {
+      this.set(view.decoder().threads);
+    },
+  });
+  new Counter({
+    name: 'settlefleet_decoder_busy_seconds_total',
+    help: 'Time that decoder threads had something to do, of all threads together.',
+    registers: [register],
+    collect() {
+      this.reset();
+      this.inc(view.decoder().busySeconds);
+    },
+  });
+  const perPosition = { labelNames: ['participant', 'currency'] as const, registers: [register] };
+  const tightest = (gauge: Gauge<'participant' | 'currency'>, valueOf: (use: CapUse) => number): void => {
+    gauge.reset();
+    for (const use of view.capUse()) gauge.set({ participant: use.participant, currency: use.currency }, valueOf(use));
+  };
+  new Gauge({
+    ...perPosition,
+    name: 'settlefleet_debit_cap_used_ratio',
+    help: 'Share of the debit cap that a position has used, of the ten that have used most of it.',
+    collect() {
+      tightest(this, ({ used }) => used);
+    },
+  });
+  new Gauge({
+    ...perPosition,
+    name: 'settlefleet_position',
+    help: 'Position in units of its currency, of the ten that have used most of their debit cap; for a chart, not for the books.',
+    collect() {
+      tightest(this, ({ units }) => inUnitsOfCurrency(units));
+    },
+  });
   const states = new Set<string>();
   new Gauge({
     name: 'settlefleet_lanes',
@@ -236,4 +310,9 @@ function registerView(view: WorkerView, register: Registry): void {
       }
     },
   });
+}
+
+/** A float, as all that Prometheus takes. */
+function inUnitsOfCurrency(units: bigint): number {
+  return Number(units) / 10 ** amountScale;
 }
