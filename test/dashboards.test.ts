@@ -1,10 +1,10 @@
 /**
- * The dashboard against a real Prometheus that scraped the real telemetry adapters under plausible activity. The same
- * check runs over a real fleet in the demo's run; here it is fast, and the check itself is checked.
+ * The dashboards against a real Prometheus that scraped the real telemetry adapters under plausible activity. The same
+ * check runs over a real fleet in test/integration; here it is fast, and the check itself is checked.
  */
 import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -13,23 +13,26 @@ import type { HealthServer } from '../src/adapters/http/server.ts';
 import { PrometheusSinkTelemetry } from '../src/adapters/prometheus/sink-telemetry.ts';
 import { PrometheusTelemetry } from '../src/adapters/prometheus/telemetry.ts';
 import type { Log } from '../src/ports.ts';
-import { assertEveryPanelHasData, readPanels } from './dashboards/panels.ts';
+import { dashboards } from '../scripts/dashboards/definitions.ts';
+import { renderDashboard } from '../scripts/dashboards/grafana.ts';
+import { assertEveryPanelHasData, dashboardPaths, readPanels } from './dashboards/panels.ts';
+import type { Panel } from './dashboards/panels.ts';
 import { startPrometheus } from './stack.ts';
 import type { OwnPrometheus } from './stack.ts';
 import { until } from './until.ts';
 
-const dashboardPath = new URL('../grafana/dashboards/settlefleet.json', import.meta.url).pathname;
 const quiet: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const named = dashboardPaths().map((path) => [basename(path), path] as const);
 const options = { rangeSeconds: 60, rateInterval: '5s' };
 
-describe('the dashboard', () => {
+describe('the dashboards', () => {
   let servers: HealthServer[] = [];
   let prometheus: OwnPrometheus;
   let activity: NodeJS.Timeout;
 
   beforeAll(async () => {
     const worker = new PrometheusTelemetry({
-      lag: () => [{ topic: 'payments.inbound', partition: 0, records: 12, ageMs: 300 }],
+      lag: () => ['inbound', 'routed'].map((topic) => ({ topic: `payments.${topic}`, partition: 0, records: 12, ageMs: 300 })),
       lanes: () => ['running'],
       accounts: () => [{ partition: 0, inFlight: 12, unaccounted: 0 }],
       isReady: () => true,
@@ -53,7 +56,15 @@ describe('the dashboard', () => {
     await Promise.all(servers.map((server) => server.close()));
   });
 
-  it('has data in every panel', { timeout: 60_000 }, async () => {
+  it('are what the definitions say: node scripts/dashboards/main.ts writes them anew', async () => {
+    expect(dashboardPaths().map((path) => basename(path, '.json')).sort()).toEqual(dashboards.map(({ uid }) => uid).sort());
+    for (const path of dashboardPaths()) {
+      const spec = dashboards.find(({ uid }) => uid === basename(path, '.json'))!;
+      expect(await readFile(path, 'utf8')).toBe(renderDashboard(spec));
+    }
+  });
+
+  it.each(named)('have data in every panel: %s', { timeout: 60_000 }, async (_name, dashboardPath) => {
     let last: unknown;
     const attempt = async (): Promise<boolean> => {
       last = undefined;
@@ -70,10 +81,10 @@ describe('the dashboard', () => {
     ['a quantile of nothing', 'histogram_quantile(0.99, sum by (le) (settlefleet_end_to_end_seconds_bucket * 0))', /no finite/],
     ['a query that does not parse', 'sum(rate(', /refused/],
     ['a variable that nobody sets', 'settlefleet_consumer_lag{topic="$topic"}', /variable \$topic is not known/],
-  ])('fails for a panel with %s, and names it', async (_what, expression, finding) => {
+  ])('fail for a panel with %s, and names it', async (_what, expression, finding) => {
     const directory = await mkdtemp(join(tmpdir(), 'settlefleet-dashboard-'));
     const path = join(directory, 'dashboard.json');
-    const text = await readFile(dashboardPath, 'utf8');
+    const text = await readFile(dashboardPaths().find((one) => one.includes('dependencies'))!, 'utf8');
     const spoilt = JSON.parse(text) as { panels: { type: string; title: string; targets?: { expr: string }[] }[] };
     const panel = spoilt.panels.find(({ title }) => title === 'How long does a commit take?')!;
     panel.targets![0]!.expr = expression;
@@ -84,7 +95,7 @@ describe('the dashboard', () => {
     await rm(directory, { recursive: true });
   });
 
-  it('stands beside alerts that ask for nothing that nobody gives', async () => {
+  it('stand beside alerts that ask for nothing that nobody gives', async () => {
     const rules = await readFile(new URL('../grafana/rules/settlefleet.yml', import.meta.url), 'utf8');
     const metrics = new Set(rules.match(/settlefleet_\w+/g));
     const answer = await fetch(`${prometheus.url}/api/v1/label/__name__/values`);
@@ -93,21 +104,21 @@ describe('the dashboard', () => {
     expect([...metrics].filter((metric) => !data.includes(metric))).toEqual([]);
   });
 
-  it('fails for a dashboard without panels', async () => {
+  it('fail without panels', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'settlefleet-dashboard-'));
     await writeFile(join(directory, 'empty.json'), '{"panels":[{"type":"row","title":"Empty"}]}');
     await expect(assertEveryPanelHasData(prometheus.url, join(directory, 'empty.json'))).rejects.toThrow(/no panel/);
     await rm(directory, { recursive: true });
   });
 
-  it('asks a question in every title, and says in every description what is shown', async () => {
-    for (const panel of await readPanels(dashboardPath)) {
+  it('ask a question in every title, and say in every description what is shown', async () => {
+    for (const panel of await readAllPanels()) {
       expect(panel.title).toMatch(/^[A-Z].*\?$/);
       expect(panel.description, panel.title).toMatch(/\S/);
     }
   });
 
-  it('lays its panels out without an overlap', async () => {
+  it.each(named)('lay their panels out without an overlap: %s', async (_name, dashboardPath) => {
     const { panels } = JSON.parse(await readFile(dashboardPath, 'utf8')) as { panels: Awaited<ReturnType<typeof readPanels>> };
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     const taken = new Map<string, string>();
@@ -122,11 +133,13 @@ describe('the dashboard', () => {
     }
   });
 
-  it('shows every metric of the contract', async () => {
-    const expressions = (await readPanels(dashboardPath)).flatMap(({ targets }) => targets.map(({ expr }) => expr)).join('\n');
+  it('show every metric of the contract', async () => {
+    const expressions = (await readAllPanels()).flatMap(({ targets }) => targets.map(({ expr }) => expr)).join('\n');
     for (const metric of contractMetrics) expect(expressions).toContain(metric);
   });
 });
+
+const readAllPanels = async (): Promise<readonly Panel[]> => (await Promise.all(dashboardPaths().map(readPanels))).flat();
 
 /** Contract section 9. */
 const contractMetrics = [

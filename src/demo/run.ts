@@ -384,7 +384,7 @@ function whereToLook(config: Config, directory: string): string[] {
   return [
     `rows        ${clickhouse}./dev cli sql "SELECT status, reason_code, count() FROM results GROUP BY ALL ORDER BY 3 DESC"`,
     `logs        ${directory}/worker-1.log (killed), worker-2.log, worker-3.log, sink.log`,
-    'dashboard   grafana/dashboards/settlefleet.json; ./dev demo --keep leaves everything running to look at',
+    'dashboards  grafana/dashboards/; ./dev demo --keep leaves everything running to look at',
     'messages    examples/messages, examples/participants.json',
     'what holds  docs/guarantees.md, and how it is made: src/README.md',
   ];

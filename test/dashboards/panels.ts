@@ -2,7 +2,9 @@
  * Tries every query of a Grafana dashboard against a real Prometheus: a panel without data is a panel that will be empty on
  * the night when somebody looks at it.
  */
+import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 
 export interface Panel {
   readonly id: number;
@@ -18,6 +20,13 @@ export interface PanelOptions {
   readonly rangeSeconds?: number;
   /** What `$__rate_interval` stands for; at least four scrapes. */
   readonly rateInterval?: string;
+}
+
+const folder = join(import.meta.dirname, '../../grafana/dashboards');
+
+/** Every dashboard of ours. */
+export function dashboardPaths(): readonly string[] {
+  return readdirSync(folder).filter((name) => name.endsWith('.json')).sort().map((name) => join(folder, name));
 }
 
 /** All panels that show something, those in folded rows too. */

@@ -1,13 +1,12 @@
-/** The dashboard shows something in every panel after a real run: a worker and a sink, scraped by a real Prometheus. */
+/** The dashboards show something in every panel after a real run: a worker and a sink, scraped by a real Prometheus. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { assertEveryPanelHasData } from '../dashboards/panels.ts';
+import { assertEveryPanelHasData, dashboardPaths } from '../dashboards/panels.ts';
 import { startPrometheus } from '../stack.ts';
 import type { OwnPrometheus } from '../stack.ts';
 import { until } from '../until.ts';
 import { Bench } from './harness/bench.ts';
 import { message, participant, transaction } from './harness/directory.ts';
 
-const dashboard = new URL('../../grafana/dashboards/settlefleet.json', import.meta.url).pathname;
 let bench: Bench;
 let prometheus: OwnPrometheus | undefined;
 
@@ -37,7 +36,9 @@ test('no panel is without data', async () => {
   await until('every panel has data', async () => {
     await someTraffic();
     last = undefined;
-    await assertEveryPanelHasData(prometheus!.url, dashboard, { rangeSeconds: 60, rateInterval: '10s' }).catch((error: unknown) => (last = error));
+    for (const dashboard of dashboardPaths()) {
+      await assertEveryPanelHasData(prometheus!.url, dashboard, { rangeSeconds: 60, rateInterval: '10s' }).catch((error: unknown) => (last ??= error));
+    }
     return last === undefined;
   }, 50_000).catch(() => undefined);
   expect(last).toBeUndefined();
