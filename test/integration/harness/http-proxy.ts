@@ -11,6 +11,7 @@ export class HttpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   mode: ProxyMode = 'pass';
+  /** Requests, and connections that were cut before one came. */
   requests = 0;
 
   private constructor(target: string) {
@@ -20,7 +21,9 @@ export class HttpProxy {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       socket.on('error', () => undefined);
-      if (this.mode === 'cut') socket.destroy();
+      if (this.mode !== 'cut') return;
+      this.requests++;
+      socket.destroy();
     });
   }
 

@@ -151,6 +151,8 @@ function newConsumer(brokers: string, group: string, settings: Record<string, un
 export class Follower {
   readonly #consumer: KafkaConsumer;
   readonly #take: (records: Received[]) => Promise<void> | void;
+  /** The last offset of each partition: after an outage of a broker the client may begin anew. */
+  readonly #last = new Map<string, number>();
   #running = true;
   #loop: Promise<void> = Promise.resolve();
   failure: unknown;
@@ -183,13 +185,21 @@ export class Follower {
     while (this.#running) {
       try {
         const messages = await call<Message[]>((done) => this.#consumer.consume(2_000, done as never));
-        if (messages.length > 0) await this.#take(messages.map(received));
+        const fresh = messages.filter((message) => this.#isFresh(message));
+        if (fresh.length > 0) await this.#take(fresh.map(received));
       } catch (error) {
         // An outage of Kafka is part of some tests: what is remembered is the last error only.
         this.failure = error;
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
+  }
+
+  #isFresh({ topic, partition, offset }: Message): boolean {
+    const place = `${topic} ${partition}`;
+    if (offset <= (this.#last.get(place) ?? -1)) return false;
+    this.#last.set(place, offset);
+    return true;
   }
 
   async stop(): Promise<void> {
@@ -226,6 +236,12 @@ export class OffsetReader {
 
   partitions(topic: string): Promise<number> {
     return partitionCount(this.#consumer, topic);
+  }
+
+  /** The node that leads a partition; -1 where there is none for the moment. */
+  async leader(topic: string, partition: number): Promise<number> {
+    const metadata = await call<{ topics: { name: string; partitions: { id: number; leader: number }[] }[] }>((done) => this.#consumer.getMetadata({ topic, timeout: 10_000 }, done as never));
+    return metadata.topics.find(({ name }) => name === topic)?.partitions.find(({ id }) => id === partition)?.leader ?? -1;
   }
 
   async end(topic: string, partition: number): Promise<number> {
