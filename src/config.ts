@@ -232,3 +232,30 @@ function clickhouseUrl(name: string, given: string): string {
   if (!/^https?:\/\//i.test(given)) refuse(name, given, 'chdb:PATH, or a URL that begins with http:// or https://');
   return url(name, given, ['http:', 'https:']);
 }
+
+/** What the thread pool's size was set to; `main.ts` sees to it that there is one. */
+export function threadPoolSize(environment: Environment = process.env): number {
+  return Number(environment['UV_THREADPOOL_SIZE']) || 4;
+}
+
+/** Variables that look like a setting misspelt: no more than two letters from one that is not set itself. */
+export function misspeltSettings(environment: Environment = process.env): readonly { readonly name: string; readonly meant: string }[] {
+  const settings = showSettings(environment).filter(({ from }) => from === 'default').map(({ name }) => name);
+  const known = new Set(showSettings(environment).map(({ name }) => name));
+  return Object.keys(environment)
+    .filter((name) => !known.has(name))
+    .flatMap((name) => settings.filter((meant) => lettersApart(name, meant) <= 2).map((meant) => ({ name, meant })));
+}
+
+/** Levenshtein's distance. */
+function lettersApart(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

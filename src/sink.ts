@@ -12,6 +12,7 @@ import { operatorHandlers } from './adapters/http/operator.ts';
 import { startHealthServer } from './adapters/http/server.ts';
 import { statusPageHandlers } from './adapters/http/status-page.ts';
 import { createSinkLog } from './adapters/kafka/sink-log.ts';
+import { sessionTimeoutMs } from './adapters/kafka/timeouts.ts';
 import { createLog, logLevelAction } from './adapters/log/log.ts';
 import { snapshotRegistry } from './adapters/prometheus/registry-snapshot.ts';
 import { PrometheusSinkTelemetry } from './adapters/prometheus/sink-telemetry.ts';
@@ -24,8 +25,6 @@ import type { SinkTable } from './sink/ports.ts';
 import { resultColumns } from './sink/result-rows.ts';
 import { createSink, sinkLimits } from './sink/sink.ts';
 
-/** The least that brokers allow by default (group.min.session.timeout.ms): so long a dead sink keeps its partitions. */
-const sessionTimeoutMs = 6_000;
 const drainDeadlineMs = 15_000;
 /** After SIGTERM; a supervisor's own limit is 30 s as a rule. */
 const endDeadlineMs = 25_000;

@@ -14,6 +14,7 @@ import type { OperatorAnswer } from './adapters/http/operator.ts';
 import { logLevelAction } from './adapters/log/log.ts';
 import { readTopicId } from './adapters/kafka/topic-identity.ts';
 import { createTopicReader } from './adapters/kafka/topic-reader.ts';
+import { sessionTimeoutMs, transactionTimeoutMs } from './adapters/kafka/timeouts.ts';
 import { systemTiming } from './adapters/system/timing.ts';
 import { createWriterSchemas } from './adapters/registry/writer-schemas.ts';
 import { RedisClaims } from './adapters/redis/claims.ts';
@@ -37,8 +38,6 @@ import { createDedupeStage } from './stages/dedupe.ts';
 import { createRouteStage } from './stages/route.ts';
 import { createSettleStage } from './stages/settle.ts';
 
-const sessionTimeoutMs = 6_000;
-const transactionTimeoutMs = 10_000;
 const drainDeadlineMs = 10_000;
 /** After SIGTERM; a supervisor's own limit is 30 s as a rule (Kubernetes, Docker with --stop-timeout). */
 const endDeadlineMs = 25_000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clickhouseTarget, loadConfig, loadDemoEnvironment, showSettings } from '../src/config.ts';
+import { clickhouseTarget, loadConfig, loadDemoEnvironment, misspeltSettings, showSettings } from '../src/config.ts';
 import { ConfigurationError } from '../src/errors.ts';
 
 /** The message of the refusal, or null when the variable is taken. */
@@ -129,5 +129,15 @@ describe('configuration', () => {
   it('refuses a token that could be guessed, without saying it', () => {
     expect(refusal('ADMIN_TOKEN', 'open-sesame')).toBe('ADMIN_TOKEN must be at least 16 printable ASCII characters without spaces.');
     expect(loadConfig({ ADMIN_TOKEN: 'open-sesame-open-sesame' }).adminToken).toBe('open-sesame-open-sesame');
+  });
+
+  it.each<[Record<string, string>, string[]]>([
+    [{ KAFKA_BROKER: 'x' }, ['KAFKA_BROKER: KAFKA_BROKERS']],
+    [{ DEDUP_WINDOW_SECONDS: '1' }, ['DEDUP_WINDOW_SECONDS: DEDUPE_WINDOW_SECONDS']],
+    // Somebody else's variable beside our own.
+    [{ KAFKA_BROKER: 'x', KAFKA_BROKERS: 'kafka:9092' }, []],
+    [{ KAFKA_HEAP_OPTS: '-Xmx1g', PATH: '/bin' }, []],
+  ])('knows a setting misspelt: %j', (environment, expected) => {
+    expect(misspeltSettings(environment).map(({ name, meant }) => `${name}: ${meant}`)).toEqual(expected);
   });
 });

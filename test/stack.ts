@@ -81,8 +81,8 @@ export async function startRedis(options: { port?: number; args?: readonly strin
   return { ...part, url: `redis://127.0.0.1:${port}` };
 }
 
-/** A Kafka node of the test's own, broker and controller; up in about five seconds, 256 MiB of heap. */
-export async function startKafka(options: { port?: number } = {}): Promise<OwnKafka> {
+/** A Kafka node of the test's own, broker and controller; up in about five seconds, 256 MiB of heap. `properties` stand in its server.properties. */
+export async function startKafka(options: { port?: number; properties?: Readonly<Record<string, string>> } = {}): Promise<OwnKafka> {
   const port = options.port ?? await chooseFreePort();
   const controllerPort = await chooseFreePort({ taken: new Set([port]) });
   const part = await startOwnPart('kafka', port, (directory, labels) => startKafkaNode(
@@ -90,7 +90,7 @@ export async function startKafka(options: { port?: number } = {}): Promise<OwnKa
       java: program('apache/kafka:4.1.0', variableOr('java', 'java'), directory, labels),
       kafkaJars: variableOr('kafkaJars', '/opt/kafka/libs'),
     },
-    { ...partOptions('kafka', directory, port), controllerPort, heapMegabytes: 256 },
+    { ...partOptions('kafka', directory, port), controllerPort, heapMegabytes: 256, isShortLived: true, properties: options.properties ?? {} },
   ));
   return { ...part, brokers: `127.0.0.1:${port}` };
 }

@@ -12,6 +12,7 @@ import type { Config } from '../config.ts';
 import { CommandError, ConfigurationError, FatalError, OutageError } from '../errors.ts';
 import { defineConfigCommand } from './config.ts';
 import { defineDlqCommand } from './dlq.ts';
+import { defineDoctorCommand } from './doctor.ts';
 import { defineOperatorCommands } from './operator.ts';
 import { defineParticipantsCommand } from './participants.ts';
 import { defineSinkCommand } from './sink.ts';
@@ -41,6 +42,7 @@ const commands: readonly DefineCommand[] = [
   defineSqlCommand,
   defineValidateCommand,
   defineVerifyCommand,
+  defineDoctorCommand,
   defineConfigCommand,
   defineOperatorCommands,
 ];

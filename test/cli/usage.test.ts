@@ -17,6 +17,7 @@ describe('settlefleet', () => {
     [['dlq', 'show', '--help'], '--value'],
     [['dlq', 'redrive', '--help'], '--yes'],
     [['sql', '--help'], '--format'],
+    [['doctor', '--help'], '--quiet'],
     [['config', '--help'], '--json'],
     [['pause', '--help'], '--url'],
     [['loglevel', '--help'], 'silent'],

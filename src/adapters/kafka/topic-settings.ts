@@ -1,20 +1,18 @@
 /**
- * Reads and sets the settings of topics that exist, in Kafka's own protocol over a plain socket: the Node client's admin
- * API has neither DescribeConfigs nor AlterConfigs (1.10). May go when it has.
+ * Reads and sets the settings of topics that exist, and reads those of brokers: the Node client's admin API has neither
+ * DescribeConfigs nor AlterConfigs (1.10). May go when it has.
  *
  * Source: kafka.apache.org/protocol, DescribeConfigs (key 32) version 1 and IncrementalAlterConfigs (key 44) version 0,
- * the oldest that Kafka 4 still speaks, both with classic (not flexible) encodings.
+ * the oldest that Kafka 4 still speaks.
  */
-import { connect } from 'node:net';
-import type { Socket } from 'node:net';
 import { OutageError } from '../../errors.ts';
+import { request, Writer } from './protocol.ts';
 
 const describeConfigs = { key: 32, version: 1 };
 const incrementalAlterConfigs = { key: 44, version: 0 };
 const topicResource = 2;
+const brokerResource = 4;
 const setOperation = 0;
-const timeoutMs = 10_000;
-const responseBytesMax = 16 << 20;
 
 /** Where an operator may be more generous than the fleet needs. */
 const floors = new Set(['retention.ms', 'max.message.bytes', 'min.compaction.lag.ms']);
@@ -55,12 +53,22 @@ function suffices(name: string, current: string | null | undefined, wanted: stri
 }
 
 /** The settings of a topic with these names, defaults included. */
-export async function readTopicSettings(
+export function readTopicSettings(brokers: string, topic: string, names: readonly string[]): Promise<Map<string, string | null>> {
+  return readSettings(brokers, topicResource, topic, names);
+}
+
+/** The settings of a broker; only itself knows them, so it is asked at its own address. */
+export function readBrokerSettings(address: string, brokerId: number, names: readonly string[]): Promise<Map<string, string | null>> {
+  return readSettings(address, brokerResource, String(brokerId), names);
+}
+
+async function readSettings(
   brokers: string,
-  topic: string,
+  resource: number,
+  resourceName: string,
   names: readonly string[],
 ): Promise<Map<string, string | null>> {
-  const body = new Writer().int32(1).int8(topicResource).string(topic).int32(names.length);
+  const body = new Writer().int32(1).int8(resource).string(resourceName).int32(names.length);
   for (const name of names) body.string(name);
   body.int8(0);
   const answer = await request(brokers, describeConfigs, body);
@@ -71,7 +79,7 @@ export async function readTopicSettings(
     const message = answer.string();
     answer.int8();
     answer.string();
-    if (code !== 0) throw new OutageError('kafka', `Kafka does not tell the settings of ${topic}: error ${code}, ${message}.`);
+    if (code !== 0) throw new OutageError('kafka', `Kafka does not tell the settings of ${resource === brokerResource ? 'broker ' : ''}${resourceName}: error ${code}, ${message}.`);
     for (let entries = answer.int32(); entries > 0; entries--) {
       settings.set(answer.string() ?? '', answer.string());
       answer.int8();
@@ -85,117 +93,4 @@ export async function readTopicSettings(
     }
   }
   return settings;
-}
-
-/** One request to the first broker that can be reached; brokers hand what is the controller's on to it. */
-async function request(brokers: string, api: { key: number; version: number }, body: Writer): Promise<Reader> {
-  let failure: unknown;
-  for (const broker of brokers.split(',')) {
-    try {
-      return await ask(broker, api, body);
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw new OutageError('kafka', `Kafka at ${brokers} does not answer: ${String(failure)}.`, { cause: failure });
-}
-
-async function ask(broker: string, api: { key: number; version: number }, body: Writer): Promise<Reader> {
-  const { host, port } = addressOf(broker);
-  const correlation = 1;
-  const head = new Writer().int16(api.key).int16(api.version).int32(correlation).string('settlefleet-topics');
-  const payload = Buffer.concat([head.bytes(), body.bytes()]);
-  const socket = connect({ host, port });
-  try {
-    socket.write(Buffer.concat([new Writer().int32(payload.length).bytes(), payload]));
-    const reader = new Reader(await frame(socket));
-    if (reader.int32() !== correlation) throw new Error('the answer belongs to another request');
-    return reader;
-  } finally {
-    socket.destroy();
-  }
-}
-
-function frame(socket: Socket): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    let received = Buffer.alloc(0);
-    socket.setTimeout(timeoutMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)));
-    socket.on('error', reject);
-    socket.on('close', () => reject(new Error('the connection was closed')));
-    socket.on('data', (bytes: Buffer) => {
-      received = Buffer.concat([received, bytes]);
-      if (received.length < 4) return;
-      const length = received.readInt32BE(0);
-      if (length < 0 || length > responseBytesMax) reject(new Error(`an answer of ${length} bytes`));
-      else if (received.length >= 4 + length) resolve(received.subarray(4, 4 + length));
-    });
-  });
-}
-
-function addressOf(broker: string): { host: string; port: number } {
-  const parsed = new URL(`kafka://${broker.replace(/^[A-Z]+:\/\//, '')}`);
-  return { host: parsed.hostname.replace(/^\[|\]$/g, ''), port: Number(parsed.port || 9092) };
-}
-
-class Writer {
-  readonly #parts: Buffer[] = [];
-
-  bytes(): Buffer {
-    return Buffer.concat(this.#parts);
-  }
-
-  int8(value: number): this {
-    return this.#number(1, (bytes) => bytes.writeInt8(value));
-  }
-
-  int16(value: number): this {
-    return this.#number(2, (bytes) => bytes.writeInt16BE(value));
-  }
-
-  int32(value: number): this {
-    return this.#number(4, (bytes) => bytes.writeInt32BE(value));
-  }
-
-  string(text: string): this {
-    const bytes = Buffer.from(text);
-    this.int16(bytes.length);
-    this.#parts.push(bytes);
-    return this;
-  }
-
-  #number(size: number, write: (bytes: Buffer) => void): this {
-    const bytes = Buffer.alloc(size);
-    write(bytes);
-    this.#parts.push(bytes);
-    return this;
-  }
-}
-
-class Reader {
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  int8(): number {
-    return this.#bytes.readInt8((this.#at += 1) - 1);
-  }
-
-  int16(): number {
-    return this.#bytes.readInt16BE((this.#at += 2) - 2);
-  }
-
-  int32(): number {
-    return this.#bytes.readInt32BE((this.#at += 4) - 4);
-  }
-
-  /** Null where the length is -1. */
-  string(): string | null {
-    const length = this.int16();
-    if (length < 0) return null;
-    this.#at += length;
-    return this.#bytes.toString('utf8', this.#at - length, this.#at);
-  }
 }
