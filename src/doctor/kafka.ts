@@ -59,13 +59,8 @@ interface BrokerRule {
 const brokerRules: readonly BrokerRule[] = [
   {
     name: 'transaction.max.timeout.ms',
-    judge: (value) => (value < transactionTimeoutMs ? { verdict: 'wrong', because: `workers ask for ${transactionTimeoutMs}, and do not start` } : null),
+    judge: (value) => (value < transactionTimeoutMs ? { verdict: 'wrong', because: `workers ask for ${transactionTimeoutMs}, and commit nothing` } : null),
     set: String(transactionTimeoutMs),
-  },
-  {
-    name: 'transaction.abort.timed.out.transaction.cleanup.interval.ms',
-    judge: (value) => (value > 1000 ? { verdict: 'warn', because: `the partitions of a killed worker stay blocked up to ${Math.round(value / 1000)} s longer` } : null),
-    set: '1000',
   },
   {
     name: 'group.min.session.timeout.ms',

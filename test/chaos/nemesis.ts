@@ -84,9 +84,11 @@ function brokerFaults({ world, fleet }: Stage): Record<string, Fault> {
     'the leader of an inbound partition': (random) => leaderOf(bench.topic('inbound'), random(bench.partitions)),
     'the transaction coordinator of a worker': async (random) => {
       for (let i = 0; i < 100 && fleet.workers.length === 0; i++) await pause(100);
-      const { workers } = fleet;
-      const worker = workers[random(workers.length)];
-      return worker && leaderOf('__transaction_state', partitionOfName(`${bench.topic('inbound')}.${bench.group}.${worker.id}`));
+      const members = fleet.workers.length;
+      if (members === 0) return undefined;
+      // A member's transactional id is that of its lowest partition; the range assignor deals them out so.
+      const lowest = Math.min(bench.partitions - 1, random(members) * Math.ceil(bench.partitions / members));
+      return leaderOf('__transaction_state', partitionOfName(`${bench.topic('inbound')}.${bench.group}.partition-${lowest}`));
     },
     'the group coordinator': () => leaderOf('__consumer_offsets', partitionOfName(bench.group)),
   };

@@ -26,15 +26,6 @@ async function rush(count: number): Promise<Sent[]> {
   }));
 }
 
-function isAnswered({ eventId, message: spec }: Sent): boolean {
-  const results = bench.resultsOf(eventId);
-  return results[0]?.transactionIndex === -1 || results.length === spec!.transactions.length;
-}
-
-async function answered(sent: readonly Sent[], boundMs = 45_000): Promise<void> {
-  await bench.waitFor(`an answer to each of ${sent.length} events`, () => sent.every(isAnswered), boundMs);
-}
-
 async function allIsWell(): Promise<void> {
   await bench.atRest(45_000);
   expect(compare({ ...bench, participants: traffic.participants, positions: bench.positions(), workersDied: true })).toEqual([]);
@@ -46,7 +37,7 @@ test('a worker that is killed in the middle is followed by another: each transac
   await worker.kill();
   const second = await rush(500);
   worker = await bench.startWorker();
-  await answered([...first, ...second]);
+  await bench.answered([...first, ...second]);
   await allIsWell();
 });
 
@@ -57,7 +48,7 @@ test('a worker killed between its claims and its commit leaves no false duplicat
   await bench.waitFor('the claims', async () => [...(await slow.metric('settlefleet_dedupe_total')).values()].reduce((a, b) => a + b, 0) >= 300);
   await slow.kill();
   worker = await bench.startWorker();
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });
 
@@ -91,7 +82,7 @@ test('a second worker that joins, and the first that leaves by SIGTERM, lose and
   sent.push(...(await rush(300)));
   expect((await ended).code).toBe(0);
   worker = second;
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });
 
@@ -104,7 +95,7 @@ test('of three workers two die in the rush', async () => {
   await worker.kill();
   worker = third;
   sent.push(...(await rush(400)));
-  await answered(sent, 60_000);
+  await bench.answered(sent, 60_000);
   await allIsWell();
 });
 
@@ -113,6 +104,6 @@ test('SIGTERM drains: what was started is committed, then the exit code is 0', a
   const ended = await worker.terminate();
   expect(ended.code).toBe(0);
   worker = await bench.startWorker();
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });

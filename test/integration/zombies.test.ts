@@ -26,13 +26,6 @@ const rush = (count: number): Promise<Sent[]> => Promise.all(Array.from({ length
   return bench.send(spec, sending);
 }));
 
-async function answered(sent: readonly Sent[]): Promise<void> {
-  await bench.waitFor(`an answer to each of ${sent.length} events`, () => sent.every(({ eventId, message: spec }) => {
-    const results = bench.resultsOf(eventId);
-    return results[0]?.transactionIndex === -1 || results.length === spec!.transactions.length;
-  }), 50_000);
-}
-
 async function allIsWell(): Promise<void> {
   await bench.atRest(45_000);
   expect(compare({ ...bench, participants: traffic.participants, positions: bench.positions(), workersDied: true })).toEqual([]);
@@ -44,10 +37,10 @@ test('frozen in the rush, replaced, and woken: nothing is told twice', async () 
   first.signal('SIGSTOP');
   second = await bench.startWorker();
   sent.push(...(await rush(300)));
-  await answered(sent);
+  await bench.answered(sent);
   first.signal('SIGCONT');
   sent.push(...(await rush(300)));
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });
 
@@ -55,7 +48,7 @@ test('whoever was fenced goes on as a member or ends with a non-zero code, and t
   await bench.waitFor('the woken worker to be ready or gone', async () => first.hasEnded || (await first.get('/readyz')).status === 200, 30_000);
   if (first.hasEnded) expect((await first.end(1)).code).not.toBe(0);
   const sent = await rush(200);
-  await answered(sent);
+  await bench.answered(sent);
   if (first.hasEnded) first = await (await bench.startWorker()).ready();
 });
 
@@ -72,6 +65,6 @@ test('both frozen and woken together, over the end of their sessions and Kafka t
     const living = [first, second].filter(({ hasEnded }) => !hasEnded);
     return (await Promise.all(living.map(async (service) => (await service.get('/readyz')).status))).every((status) => status === 200);
   }, 30_000);
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });

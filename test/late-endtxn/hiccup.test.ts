@@ -37,11 +37,11 @@ it('the producer is replaced before the next Kafka transaction begins', async ()
   const { clients, made } = clientsThatTellLate();
   const silent = () => undefined;
   const transactions = createTransactions({
-    brokers: '', clientId: '', transactionalId: 'late', transactionTimeoutMs: 10_000, timing: systemTiming, clients,
+    brokers: '', clientId: '', transactionalIdOf: () => 'late', transactionTimeoutMs: 10_000, timing: systemTiming, clients,
     log: { debug: silent, info: silent, warn: silent, error: silent }, onAborted: silent, onReachable: silent,
   });
-  await transactions.start();
   const owner = { consumer: {} as KafkaConsumer, lost: () => false, committed: () => Promise.resolve([]) };
+  transactions.takeOver([0], owner);
   const transaction = { records: new RecordSlab(), offsets: [] };
   for (let i = 1; i <= 5; i++) {
     expect(await transactions.commit(transaction, owner)).toBe('committed');

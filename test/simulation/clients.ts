@@ -279,7 +279,7 @@ export class SimConsumer extends SimClient {
   }
 
   #heartbeatLater(round: number): void {
-    this.process.after(this.#sessionMs / 4, () => {
+    this.process.after(1000, () => {
       if (this.closed || round !== this.#heartbeats) return;
       if (this.world.now - this.#lastConsume > ((this.#settings['max.poll.interval.ms'] as number | undefined) ?? 300_000)) {
         this.cluster.leave(this.#groupId, this.#memberId);

@@ -71,7 +71,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
   const transactions = createTransactions({
     brokers: options.brokers,
     clientId: options.workerId,
-    transactionalId: `${topics.inbound}.${options.groupId}.${options.workerId}`,
+    transactionalIdOf: (partition) => `${topics.inbound}.${options.groupId}.partition-${partition}`,
     transactionTimeoutMs: options.transactionTimeoutMs,
     timing,
     clients,
@@ -134,7 +134,8 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       'isolation.level': 'read_committed',
       'partition.assignment.strategy': 'range',
       'session.timeout.ms': options.sessionTimeoutMs,
-      'heartbeat.interval.ms': Math.floor(options.sessionTimeoutMs / 4),
+      // How soon a member hears of a rebalance, and all wait for the last one. The client looks at it once a second.
+      'heartbeat.interval.ms': 500,
       'max.poll.interval.ms': 120_000,
       'enable.auto.offset.store': false,
       'enable.partition.eof': true,
@@ -255,7 +256,6 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     async start() {
       consumer = await untilItWorks('answer', openConsumer);
       partitionCount = await untilItWorks('have the topics', findPartitionCount);
-      await transactions.start();
       client().subscribe([topics.inbound]);
     },
 
@@ -298,8 +298,13 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     },
 
     confirm(rebalance) {
-      // An assignment was answered when it came; and one that came after this event has ended what it is about.
-      if (rebalance.kind === 'assigned' || rebalances.some(({ kind }) => kind === 'assigned')) return;
+      // An assignment was answered when it came.
+      if (rebalance.kind === 'assigned') {
+        if (rebalance.partitions.length > 0) transactions.takeOver(rebalance.partitions, currentMember(rebalance.partitions));
+        return;
+      }
+      // One that came after this event has ended what it is about.
+      if (rebalances.some(({ kind }) => kind === 'assigned')) return;
       generation++;
       assigned.clear();
       positions.clear();

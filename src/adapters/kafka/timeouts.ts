@@ -2,5 +2,5 @@
 
 /** The least that brokers allow by default (group.min.session.timeout.ms): so long a dead member keeps its partitions. */
 export const sessionTimeoutMs = 6_000;
-/** So long a killed worker's Kafka transaction stays open at most. */
+/** So long a Kafka transaction stays open at most; a killed worker's is ended before, by whoever takes its partitions over. */
 export const transactionTimeoutMs = 10_000;

@@ -21,6 +21,18 @@
  *
  * So after any hiccup of the way to a coordinator the producer is replaced before the next transaction begins: the raised
  * epoch makes the coordinators refuse what comes late.
+ *
+ * A third matter is the dead. What a killed member left open holds up whoever takes over its partitions, and everybody who
+ * reads what it wrote to, until the coordinator's timer comes round: transaction.timeout.ms and up to the broker's
+ * transaction.abort.timed.out.transaction.cleanup.interval.ms, together 20 s by default. So each partition has a
+ * transactional id, a member uses that of its lowest partition, and whoever is assigned a partition begins with a new epoch
+ * of its id: that ends what an owner before may have left open, whoever that was. Nobody needs to know who died.
+ *
+ *     generation 4     A owns 0 1 2, uses id 0     B owns 3 4 5, uses id 3      B is killed, its Kafka transaction open
+ *     generation 5     A owns 0 1 2 3 4 5, uses id 0, and ends what is open under 1, 2, 3, 4, 5
+ *
+ * That is for speed alone: what is safe is decided by the group and by stable offsets, and an epoch that is raised by
+ * somebody who is late (it slept, its frame was held up) costs the owner one more try of the same bytes.
  */
 import { FatalError } from '../../errors.ts';
 import type { CommitOutcome, KafkaTransaction, Log, Timing, TopicOffset } from '../../ports.ts';
@@ -33,21 +45,19 @@ const abortTimeoutMs = 5000;
 const retryDelayMs = 250;
 /** A commit takes some 15 ms; one that takes this long may have left a frame behind. */
 const suspectCommitMs = 1000;
-/** Two processes with one transactional id fence each other with every commit. */
-const fencedOftenAfter = 3;
-const fencedWindowMs = 60_000;
+/** Each ending takes a client, with threads and connections of its own. */
+const endingsAtOnceMax = 4;
 /** Broker error codes: the group has moved on without us. Source: Kafka protocol, error codes. */
 const groupMovedOnCodes: ReadonlySet<number> = new Set([22, 25, 27, 82]);
 /** Trying again cannot help. */
 const messageSizeTooLarge = 10;
-/** Somebody began a newer epoch of our transactional id, or the coordinator timed our transaction out. */
-const fencedCodes: ReadonlySet<number> = new Set([47, 90, kafkaErrorCodes.fenced]);
 
 export interface TransactionsOptions {
   readonly brokers: string;
   readonly clientId: string;
-  readonly transactionalId: string;
-  /** The coordinator aborts a transaction that is open for longer: how long a killed worker's partitions stay blocked. */
+  /** The transactional id of a partition: the same for every member of the group. */
+  readonly transactionalIdOf: (partition: number) => string;
+  /** The coordinator aborts a transaction that is open for longer, when nobody takes its partitions over. */
   readonly transactionTimeoutMs: number;
   readonly timing: Timing;
   readonly clients: KafkaClients;
@@ -57,8 +67,12 @@ export interface TransactionsOptions {
 }
 
 export interface Transactions {
-  /** Waits for Kafka. */
-  start(): Promise<void>;
+  /**
+   * These partitions, at least one, are ours from now on, until the next call: ends what their owners before may have left
+   * open, in the background. With no commit under way.
+   */
+  takeOver(partitions: readonly number[], owner: GroupMember): void;
+  /** The offsets are of partitions that were taken over. */
   commit(transaction: KafkaTransaction, owner: GroupMember): Promise<CommitOutcome>;
   stop(): Promise<void>;
 }
@@ -77,20 +91,15 @@ export function createTransactions(options: TransactionsOptions): Transactions {
   let producer: Producer | undefined;
   /** Producers that may have left a frame behind on its way. */
   const suspects = new WeakSet<Producer>();
+  let transactionalId = '';
+  /** Our own producer stands, or is not wanted any more. */
+  let taken: Promise<unknown> = Promise.resolve();
   let stopping = false;
-  /** When a newer epoch of our transactional id was found in force. */
-  let fencedAt: number[] = [];
 
-  /** Now and then it is a frame of our own that came late (InitProducerId raises the epoch too); often is somebody else. */
-  const isFencedOften = (): boolean => {
-    const now = timing.monotonic();
-    fencedAt = [...fencedAt.filter((at) => now - at < fencedWindowMs), now];
-    return fencedAt.length > fencedOftenAfter;
-  };
-
-  const open = async (): Promise<Producer> => {
+  /** A producer with a fresh epoch of this transactional id: what was open under it is ended. */
+  const open = async (id: string): Promise<Producer> => {
     const candidate = options.clients.createProducer(options.brokers, options.clientId, {
-      'transactional.id': options.transactionalId,
+      'transactional.id': id,
       // The hiccups that are watched for below are told at "notice" (REQTMOUT) and "info" (FAIL: the connection closed with
       // one request in flight, which is what an EndTxn always is); errors only would never tell of them.
       log_level: 6,
@@ -119,18 +128,15 @@ export function createTransactions(options: TransactionsOptions): Transactions {
     return candidate;
   };
 
-  /** A producer with a fresh epoch; waits for Kafka. */
-  const renew = async (): Promise<Producer> => {
-    const old = producer;
-    producer = undefined;
-    if (old !== undefined) await disconnect(old, 5000, timing);
+  /** `open` until it works; null when it is not wanted any more. */
+  const openWhenKafkaAnswers = async (id: string, isWanted: () => boolean): Promise<Producer | null> => {
     let told = false;
-    for (;;) {
-      if (stopping) throw new FatalError('Stopped while waiting for the transaction coordinator.');
+    while (!stopping && isWanted()) {
       try {
-        producer = await open();
+        const opened = await open(id);
         options.onReachable(true);
-        return producer;
+        if (!stopping && isWanted()) return opened;
+        await disconnect(opened, 5000, timing);
       } catch (thrown) {
         const error = asError(thrown);
         if (!told) log.warn({ error: error.message, code: error.code }, 'Kafka does not answer: waiting to begin transactions');
@@ -139,6 +145,28 @@ export function createTransactions(options: TransactionsOptions): Transactions {
         await timing.sleep(retryDelayMs);
       }
     }
+    return null;
+  };
+
+  /** Replaces our producer by one with a fresh epoch; null when it is not wanted any more. Waits for Kafka. */
+  const renew = async (isWanted: () => boolean): Promise<Producer | null> => {
+    const old = producer;
+    producer = undefined;
+    if (old !== undefined) await disconnect(old, 5000, timing);
+    const opened = await openWhenKafkaAnswers(transactionalId, isWanted);
+    producer = opened ?? undefined;
+    return opened;
+  };
+
+  const endWhatIsOpen = async (ids: readonly string[], isWanted: () => boolean): Promise<void> => {
+    const waiting = [...ids];
+    const work = async (): Promise<void> => {
+      for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
+        const opened = await openWhenKafkaAnswers(id, isWanted);
+        if (opened !== null) await disconnect(opened, 5000, timing);
+      }
+    };
+    await Promise.all(Array.from({ length: endingsAtOnceMax }, work));
   };
 
   const produceAll = async (to: Producer, { records }: KafkaTransaction): Promise<void> => {
@@ -195,7 +223,9 @@ export function createTransactions(options: TransactionsOptions): Transactions {
       // A hiccup and the end of the commit that it hit may come in one turn of the event loop, the commit first, when this
       // thread was busy meanwhile: whatever is told in this turn is heard before the next Kafka transaction begins.
       await timing.sleep(0);
-      const current = producer === undefined || suspects.has(producer) ? await renew() : producer;
+      await taken;
+      const current = producer === undefined || suspects.has(producer) ? await renew(() => !owner.lost()) : producer;
+      if (current === null) return givenUp();
       const begunAt = timing.monotonic();
       try {
         const committed = await attempt(current, transaction, owner);
@@ -206,12 +236,6 @@ export function createTransactions(options: TransactionsOptions): Transactions {
         const error = asError(thrown);
         if (error instanceof TypeError || error instanceof RangeError) throw error;
         const openForMs = timing.monotonic() - begunAt;
-        if (fencedCodes.has(error.code ?? 0) && openForMs < options.transactionTimeoutMs * 0.8 && isFencedOften()) {
-          throw new FatalError(
-            `Another process uses the transactional id ${options.transactionalId}: give each worker a WORKER_ID of its own.`,
-            { cause: error },
-          );
-        }
         if (error.code === messageSizeTooLarge) {
           throw new FatalError('A record is larger than its topic takes (settlefleet topics apply sets max.message.bytes).', {
             cause: error,
@@ -219,8 +243,8 @@ export function createTransactions(options: TransactionsOptions): Transactions {
         }
         log.warn({ error: error.message, code: error.code, openForMs }, 'A Kafka transaction failed: finding out what became of it');
         options.onAborted();
-        await renew();
-        if (owner.lost()) return 'fenced';
+        // Not of those that are no longer ours: whoever owns them now uses that transactional id, and has ended ours.
+        if (owner.lost() || (await renew(() => !owner.lost())) === null) return givenUp();
         const standing = await owner.committed(transaction.offsets);
         const places = transaction.offsets;
         if (places.every((place, i) => standing[i] === place.offset)) return 'committed';
@@ -229,9 +253,20 @@ export function createTransactions(options: TransactionsOptions): Transactions {
     }
   };
 
+  const givenUp = (): CommitOutcome => {
+    if (stopping) throw new FatalError('Stopped while waiting for the transaction coordinator.');
+    return 'fenced';
+  };
+
   return {
-    async start() {
-      await renew();
+    takeOver(partitions, owner) {
+      const isWanted = (): boolean => !owner.lost();
+      const [own, ...others] = partitions.toSorted((a, b) => a - b).map(options.transactionalIdOf);
+      taken = taken.then(() => {
+        transactionalId = own!;
+        return renew(isWanted);
+      });
+      void endWhatIsOpen(others, isWanted);
     },
     commit,
     async stop() {

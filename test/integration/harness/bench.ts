@@ -277,6 +277,14 @@ export class Bench {
     return found[0]!;
   }
 
+  /** Waits for an answer to each transaction of these events, or to the message as a whole. */
+  async answered(sent: readonly Sent[], boundMs = 45_000): Promise<void> {
+    await this.#waitFor(`an answer to each of ${sent.length} events`, () => sent.every(({ eventId, message }) => {
+      const results = this.resultsOf(eventId);
+      return results[0]?.transactionIndex === -1 || results.length === message!.transactions.length;
+    }), boundMs);
+  }
+
   /** Positions as the changelog has them, in units of the fifth decimal place, by `participant|currency`. */
   positions(): Map<string, bigint> {
     const positions = new Map<string, bigint>();
