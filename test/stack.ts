@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -141,18 +141,29 @@ export interface OwnPrometheus extends OwnPart {
   readonly url: string;
 }
 
-/** A Prometheus of the test's own that scrapes these, each `host:port`, every second: one that sees no other fleet. */
-export async function startPrometheus(options: { targets: readonly string[] }): Promise<OwnPrometheus> {
+/**
+ * A Prometheus of the test's own that scrapes these, each `host:port`, every second: one that sees no other fleet. `rules`:
+ * what it evaluates in place of grafana/rules.
+ */
+export async function startPrometheus(options: { targets: readonly string[]; rules?: string }): Promise<OwnPrometheus> {
   const port = await chooseFreePort();
   const part = await startOwnPart('prometheus', port, (directory, labels) => {
     const targetsFile = join(directory, 'targets.json');
     writeFileSync(targetsFile, JSON.stringify([{ targets: options.targets, labels: {} }]));
     return startPrometheusServer(
       { prometheus: program('prom/prometheus:v3.5.0', variableOr('prometheus', 'prometheus'), directory, labels) },
-      { ...partOptions('prometheus', directory, port), targetsFile },
+      { ...partOptions('prometheus', directory, port), targetsFile, ...rulesIn(directory, options.rules) },
     );
   });
   return { ...part, url: `http://127.0.0.1:${port}` };
+}
+
+function rulesIn(directory: string, rules: string | undefined): { rulesDirectory?: string } {
+  if (rules === undefined) return {};
+  const rulesDirectory = join(directory, 'rules');
+  mkdirSync(rulesDirectory, { recursive: true });
+  writeFileSync(join(rulesDirectory, 'rules.yml'), rules);
+  return { rulesDirectory };
 }
 
 function partOptions(name: string, directory: string, port: number) {

@@ -136,13 +136,13 @@ export async function startRedis(
 
 /** Prometheus, reading its targets from a file that is looked at every second. */
 export async function startPrometheus(
-  programs: { prometheus: Program }, options: PartOptions & { targetsFile: string },
+  programs: { prometheus: Program }, options: PartOptions & { targetsFile: string; rulesDirectory?: string },
 ): Promise<Part> {
   mkdirSync(options.directory, { recursive: true });
   const configuration = join(options.directory, 'prometheus.yml');
   writeFileSync(configuration, fill('prometheus.yml', {
     TARGETS_FILE: options.targetsFile,
-    RULES_DIRECTORY: join(repositoryRoot, 'grafana', 'rules'),
+    RULES_DIRECTORY: options.rulesDirectory ?? join(repositoryRoot, 'grafana', 'rules'),
   }));
   const part = startProcess('prometheus', programs.prometheus, {
     args: [
