@@ -29,6 +29,8 @@ const sessionTimeoutMs = 6_000;
 /** In which a crash point must come by; a process that is started on a busy machine takes its time. */
 const fateBoundMs = 60_000;
 const endBoundMs = 40_000;
+const stormGuests = 3;
+const stormJoinMs = 15_000;
 /** A woken zombie may end by itself: it finds itself fenced. */
 const wokenMs = 60_000;
 
@@ -118,6 +120,8 @@ export class Fleet {
   readonly #random: Random;
   readonly #plan: FleetPlan;
   readonly #places: Place[];
+  /** Hundreds of processes are started: what the first of them compiled serves the others. */
+  readonly #compileCache: string;
   readonly #onFindings: () => void;
   /** Redis is to forget its window now: somebody is to die while it is rebuilt. */
   readonly #emptyRedis: () => Promise<void>;
@@ -134,6 +138,7 @@ export class Fleet {
     this.#plan = options.plan;
     this.#emptyRedis = options.emptyRedis;
     this.#onFindings = options.onFindings;
+    this.#compileCache = join(options.folder, 'compile-cache');
     const places = (role: Role, count: number): Place[] => Array.from({ length: count }, (_, index) => {
       const clockFile = join(options.folder, `clock-${role}-${index}`);
       writeFileSync(clockFile, '0');
@@ -186,19 +191,19 @@ export class Fleet {
     return injection;
   }
 
-  /** Workers that join and leave: each is a rebalance of the whole group. Gives how many rebalances the others saw. */
+  /** Workers that join and leave: each is a rebalance of the whole group. Gives how many got partitions before they left. */
   async storm(): Promise<number> {
-    const [witness] = this.workers;
-    if (witness === undefined) return 0;
-    const before = witness.rebalances;
-    for (let i = 0; i < 3 && !this.#stopping.signal.aborted; i++) {
-      const { bench } = this.#world;
+    const { bench } = this.#world;
+    let joined = 0;
+    for (let i = 0; i < stormGuests && !this.#stopping.signal.aborted; i++) {
       const id = `${bench.group}-guest-${++this.#starts}`;
       const guest = new Life(await bench.startWorker({ WORKER_ID: id }), 'worker', id);
-      await Promise.race([pause(1_500 + this.#random(1_500)), guest.ended]);
+      const deadline = performance.now() + stormJoinMs;
+      while (guest.partitions.length === 0 && !guest.service.hasEnded && performance.now() < deadline) await this.#wait(guest, 50);
+      if (guest.partitions.length > 0) joined++;
       await this.#terminate(guest);
     }
-    return witness.rebalances - before;
+    return joined;
   }
 
   async #keep(place: Place): Promise<void> {
@@ -229,7 +234,7 @@ export class Fleet {
     const { bench, traps } = this.#world;
     // A name of its own, or the place's: then it finds what the one before it has left behind.
     const id = `${bench.group}-${role}-${place.index}${this.#random(2) === 0 ? '' : `-${++this.#starts}`}`;
-    const environment: Record<string, string> = { WORKER_ID: id, NODE_OPTIONS: `--import=${join(import.meta.dirname, 'preload.ts')}`, UV_THREADPOOL_SIZE: '8', [crashVariables.clockFile]: place.clockFile };
+    const environment: Record<string, string> = { WORKER_ID: id, NODE_OPTIONS: `--import=${join(import.meta.dirname, 'preload.ts')}`, UV_THREADPOOL_SIZE: '8', NODE_COMPILE_CACHE: this.#compileCache, [crashVariables.clockFile]: place.clockFile };
     let injection: Injection | undefined;
     const caught: { life?: Life } = {};
     if (fate.kind === 'crash') {

@@ -147,7 +147,7 @@ function redisFaults({ world }: Stage): Record<string, Fault> {
       return held > 0 ? `${held} keys before, ${await redis.keys()} after` : null;
     },
     'Redis failed over to a stale replica': async (random) => {
-      const lost = await redis.failOver(500 + random(1_500));
+      const lost = await redis.failOver({ leastLost: 1 + random(50) });
       return lost > 0 ? `${lost} of the last claims were not there any more` : null;
     },
     'Redis frozen': async (random) => {
@@ -164,7 +164,7 @@ function redisFaults({ world }: Stage): Record<string, Fault> {
     ...(disks === null ? {} : {
       'disk full under Redis': async (random: Random) => {
         // The one on the disk must be the master.
-        if (!redis.isOnDisk) await redis.failOver(0);
+        if (!redis.isOnDisk) await redis.failOver({ leastLost: 0 });
         if (!redis.isOnDisk) return null;
         const bytes = fillDisk(disks.redis);
         await pause(2_000 + random(3_000));
@@ -187,7 +187,7 @@ function clickhouseFaults({ world }: Stage): Record<string, Fault> {
       return 'SIGKILL, answers again';
     },
     'ClickHouse killed in the middle of an insert': async (random) => {
-      const isWithin = await clickhouse.killWithinInsert(10_000);
+      const isWithin = await clickhouse.dieWithinInsert(15_000);
       await pause(random(1_000));
       await clickhouse.start();
       return isWithin ? 'the insert had begun and had no end' : null;
@@ -285,8 +285,8 @@ function groupFaults({ fleet, watch }: Stage): Record<string, Fault> {
   };
   return {
     'rebalance storm': async () => {
-      const rebalances = await fleet.storm();
-      return rebalances > 1 ? `${rebalances} rebalances as one worker saw them` : null;
+      const joined = await fleet.storm();
+      return joined > 1 ? `${joined} workers joined, were given partitions and left` : null;
     },
     'clock of one worker an hour ahead, and back': jump(3_600_000, 'one'),
     'clock of one worker an hour behind, and back': jump(-3_600_000, 'one'),

@@ -14,6 +14,7 @@ import { until } from '../until.ts';
 import type { ServerWord } from './clickhouse-server.ts';
 
 const startMs = 120_000;
+const aloneMaxMs = 10_000;
 
 export class RedisPair {
   readonly proxy: TcpProxy;
@@ -76,14 +77,16 @@ export class RedisPair {
   }
 
   /**
-   * The replica stops receiving, the master goes on alone for a while and is given up; gives how many keys were lost with
-   * it, 0 when nothing was written meanwhile.
+   * The replica stops receiving, the master goes on alone until it has so many keys more, or for some seconds, and is given
+   * up; gives how many keys were lost with it.
    */
-  async failOver(aloneMs: number): Promise<number> {
+  async failOver({ leastLost }: { leastLost: number }): Promise<number> {
     const nowhere = await chooseFreePort();
     await this.#ask(this.#replica, (redis) => redis.replicaof('127.0.0.1', nowhere));
-    await pause(aloneMs);
-    const [held, stale] = await Promise.all([this.keys(), this.#ask(this.#replica, (redis) => redis.dbsize())]);
+    const stale = await this.#ask(this.#replica, (redis) => redis.dbsize());
+    const deadline = performance.now() + aloneMaxMs;
+    while ((await this.keys()) - stale < leastLost && performance.now() < deadline) await pause(100);
+    const held = await this.keys();
     await this.#ask(this.#replica, (redis) => redis.replicaof('NO', 'ONE'));
     this.#master = 1 - this.#master;
     this.proxy.pointTo(this.master.port);
@@ -166,23 +169,17 @@ export class ClickhouseServer {
     await gone;
   }
 
-  /** Kills it as soon as an insert has begun; false when none began in time, or it was over before the kill. */
-  async killWithinInsert(boundMs: number): Promise<boolean> {
-    let isOver = false;
-    const begun = new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => resolve(false), boundMs);
-      this.#heard = (word) => {
-        if (word === 'ended') isOver = true;
-        if (word !== 'begun') return;
-        isOver = false;
-        clearTimeout(timer);
-        resolve(true);
-      };
-    });
-    const hasBegun = await begun;
+  /** It kills itself in the middle of the next insert; false when none began in time, or it was over before. */
+  async dieWithinInsert(boundMs: number): Promise<boolean> {
+    const child = this.#child;
+    if (child === undefined) return false;
+    let isWithin = false;
+    this.#heard = (word) => (isWithin = word === 'begun');
+    child.send('die within the next insert');
+    await Promise.race([once(child, 'exit'), pause(boundMs)]);
     await this.kill();
     this.#heard = () => {};
-    return hasBegun && !isOver;
+    return isWithin;
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -4,12 +4,15 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { crashVariables, lastWords, sinkPoints, workerPoints } from './crash-points.ts';
 import type { SinkPoint, WorkerPoint } from './crash-points.ts';
 
 const flushMs = 5_000;
 const clockCheckMs = 100;
+/** By then everything is loaded; who is killed would leave no cache behind. */
+const compiledMs = 3_000;
 
 const wanted = process.env[crashVariables.point];
 let passes = Number(process.env[crashVariables.passes] ?? 0);
@@ -37,6 +40,7 @@ if (isMainThread) {
   if (sinkPoints.some((point) => point === wanted)) await watchSink();
   const clockFile = process.env[crashVariables.clockFile];
   if (clockFile !== undefined) letClockJump(clockFile);
+  setTimeout(flushCompileCache, compiledMs).unref();
 }
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- methods of several libraries, of which only the callback is looked at

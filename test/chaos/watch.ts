@@ -1,8 +1,11 @@
-/** The concurrent reader, `read_committed`: looks at what was told as it comes, and at who commits a partition. */
+/**
+ * The concurrent reader, `read_committed`: looks at what was told as it comes, and at who commits a partition.
+ */
 import { decodeCheckpoint } from '../../src/codec/checkpoint.ts';
 import type { Bench, StoredResult } from '../integration/harness/bench.ts';
 import { headerText } from '../integration/harness/bench.ts';
 import { Follower } from '../integration/harness/kafka.ts';
+import type { Received } from '../integration/harness/kafka.ts';
 import type { Injection, Ledger } from './ledger.ts';
 
 const lookEveryMs = 100;
@@ -20,15 +23,10 @@ export class Watch {
   #timer: NodeJS.Timeout | undefined;
   #resultsSeen = 0;
   #lettersSeen = 0;
-  readonly #sequences = new Map<number, number>();
-  /** Where results of one inbound partition stand in one settlement partition. */
-  readonly #ways = new Map<string, StoredResult>();
-  readonly #outcomes = new Set<string>();
+  readonly #outcomes = new Outcomes((text) => this.#wrong(text));
   /** Kills by partition whose first commit by another worker is awaited. */
   readonly #awaited = new Map<number, { readonly victim: string; readonly cause: Injection }>();
   readonly #committer = new Map<number, string>();
-  /** Results that were settled by a clock that was off. */
-  resultsByWrongClock = 0;
   commits = 0;
 
   private constructor(bench: Bench, ledger: Ledger, onViolation: () => void) {
@@ -59,6 +57,10 @@ export class Watch {
 
   get checked(): { readonly results: number; readonly deadLetters: number } {
     return { results: this.#resultsSeen, deadLetters: this.#lettersSeen };
+  }
+
+  get resultsByWrongClock(): number {
+    return this.#outcomes.byWrongClock;
   }
 
   /** Who committed a partition last; undefined: nobody yet. */
@@ -96,21 +98,34 @@ export class Watch {
 
   #look(): void {
     const { results, deadLetters } = this.#bench;
-    for (; this.#resultsSeen < results.length; this.#resultsSeen++) this.#take(results[this.#resultsSeen]!);
+    for (; this.#resultsSeen < results.length; this.#resultsSeen++) this.#outcomes.result(results[this.#resultsSeen]!);
     for (; this.#lettersSeen < deadLetters.length; this.#lettersSeen++) {
-      const letter = deadLetters[this.#lettersSeen]!;
-      this.#once(`${headerText(letter, 'dlq.partition')}/${headerText(letter, 'dlq.offset')} as a whole`);
+      this.#outcomes.deadLetter(deadLetters[this.#lettersSeen]!);
     }
   }
+}
 
-  #once(place: string): void {
-    if (this.#outcomes.has(place)) this.#wrong(`a second outcome of event ${place}`);
-    this.#outcomes.add(place);
+/** What must hold of results and dead letters in the order in which a partition tells them. */
+export class Outcomes {
+  readonly #wrong: (text: string) => void;
+  readonly #sequences = new Map<number, number>();
+  /** The last result of one inbound partition in one settlement partition. */
+  readonly #ways = new Map<string, StoredResult>();
+  readonly #places = new Set<string>();
+  /** Results that were settled by a clock that was off. */
+  byWrongClock = 0;
+
+  constructor(wrong: (text: string) => void) {
+    this.#wrong = wrong;
   }
 
-  #take(result: StoredResult): void {
+  deadLetter(letter: Received): void {
+    this.#once(`${headerText(letter, 'dlq.partition')}/${headerText(letter, 'dlq.offset')}`, 'as a whole');
+  }
+
+  result(result: StoredResult): void {
     const { partition, offset, inboundPartition, inboundOffset, transactionIndex } = result;
-    this.#once(`${inboundPartition}/${inboundOffset} ${transactionIndex === -1 ? 'as a whole' : `transaction ${transactionIndex}`}`);
+    this.#once(`${inboundPartition}/${inboundOffset}`, transactionIndex === -1 ? 'as a whole' : `transaction ${transactionIndex}`);
     if (result.status === 'ACSC') {
       const expected = (this.#sequences.get(partition) ?? 0) + 1;
       if (result.sequence !== expected) this.#wrong(`result ${partition}/${offset} has sequence ${result.sequence}, not ${expected}`);
@@ -122,6 +137,13 @@ export class Watch {
     if (!isBehind) this.#wrong(`result ${partition}/${offset} of event ${inboundPartition}/${inboundOffset} stands behind that of ${before.inboundPartition}/${before.inboundOffset}`);
     this.#ways.set(way, result);
     // Received is by the broker's clock, which does not jump here.
-    if (result.settledAt < result.receivedAt - jumpSeenMs || result.settledAt > Date.now() + jumpSeenMs) this.resultsByWrongClock++;
+    if (result.settledAt < result.receivedAt - jumpSeenMs || result.settledAt > Date.now() + jumpSeenMs) this.byWrongClock++;
+  }
+
+  /** An event has one outcome as a whole, or one for each of its transactions. */
+  #once(event: string, part: string): void {
+    const isSecond = this.#places.has(`${event} ${part}`) || (part !== 'as a whole' && this.#places.has(`${event} as a whole`));
+    if (isSecond) this.#wrong(`a second outcome of event ${event} ${part}`);
+    this.#places.add(`${event} ${part}`);
   }
 }

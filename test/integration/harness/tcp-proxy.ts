@@ -62,7 +62,7 @@ export class TcpProxy {
 
   /** Ends every connection. */
   cut(): void {
-    this.#struckConnections += this.#sockets.size / 2;
+    this.#struckConnections += Math.ceil(this.#sockets.size / 2);
     for (const socket of this.#sockets) socket.destroy();
   }
 
