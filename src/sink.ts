@@ -11,6 +11,7 @@ import { restrictToReading } from './adapters/clickhouse/read-session.ts';
 import { operatorHandlers } from './adapters/http/operator.ts';
 import { startHealthServer } from './adapters/http/server.ts';
 import { statusPageHandlers } from './adapters/http/status-page.ts';
+import { createDirectoryFollower } from './adapters/kafka/directory.ts';
 import { createSinkLog } from './adapters/kafka/sink-log.ts';
 import { sessionTimeoutMs } from './adapters/kafka/timeouts.ts';
 import { createLog, logLevelAction } from './adapters/log/log.ts';
@@ -21,7 +22,7 @@ import type { Config } from './config.ts';
 import { topicNames } from './domain/topics.ts';
 import type { Log } from './ports.ts';
 import { deadLetterColumns } from './sink/dead-letter-rows.ts';
-import type { SinkTable } from './sink/ports.ts';
+import type { DirectoryEntry, SinkTable } from './sink/ports.ts';
 import { resultColumns } from './sink/result-rows.ts';
 import { createSink, sinkLimits } from './sink/sink.ts';
 
@@ -59,6 +60,14 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
       await endpoint?.close();
     },
   });
+  const entries: DirectoryEntry[] = [];
+  const directory = createDirectoryFollower({
+    brokers: config.kafkaBrokers,
+    clientId: config.workerId,
+    topic: topics.participants,
+    log,
+    onEntry: (entry) => entries.push(entry),
+  });
   const sink = createSink({
     kafka: createSinkLog({
       brokers: config.kafkaBrokers,
@@ -68,6 +77,7 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
       sessionTimeoutMs,
       log,
     }),
+    directory: { take: () => (entries.length === 0 ? [] : entries.splice(0)) },
     store,
     schemas,
     tables: new Map<string, SinkTable>([
@@ -115,12 +125,16 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
   };
   if (signal.aborted) end();
   signal.addEventListener('abort', end, { once: true });
+  // It waits for its topic; rows do not wait for it.
+  const following = directory.start();
   try {
     await sink.run();
     log.info({}, 'The sink has ended');
   } finally {
     clearTimeout(deadline);
     schemas.close();
+    await directory.stop();
+    await following;
     await health.close();
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { WriterSchema } from '../codec/avro/writer-schema.ts';
 import type { RecordBatch } from '../codec/record-batch.ts';
+import type { Participant } from '../domain/participant.ts';
 import type { Dependency, TopicOffset } from '../ports.ts';
 
 /** The tables that the sink writes, one for each topic that it reads. */
@@ -57,6 +58,21 @@ export interface SinkLog {
   stop(): Promise<void>;
 }
 
+/** One record of the directory's topic. */
+export interface DirectoryEntry {
+  readonly id: string;
+  /** Null: the participant was taken out. */
+  readonly participant: Participant | null;
+  readonly timestampMs: number;
+  readonly offset: number;
+}
+
+/** The directory as the sink follows it. */
+export interface DirectoryLog {
+  /** The entries that were read since the last call, in the order of the topic. Never waits. */
+  take(): readonly DirectoryEntry[];
+}
+
 // ── ClickHouse ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Consecutive rows of one Kafka partition: one insert, one part. Written once, sent as often as it takes. */
@@ -102,6 +118,8 @@ export interface RowStore {
    * `OutageError` as for an insert. One call at a time.
    */
   feedViews(claim: PartitionClaim, storedOffset: number): Promise<number | 'fenced'>;
+  /** Adds entries of the directory that are not there yet. May be called again with the same, by several sinks. */
+  addDirectoryEntries(entries: readonly DirectoryEntry[]): Promise<void>;
   close(): Promise<void>;
 }
 

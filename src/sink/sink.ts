@@ -18,6 +18,8 @@ import type { Clock, Log, TopicOffset } from '../ports.ts';
 import { appendDeadLetterRow } from './dead-letter-rows.ts';
 import { ForeignRowsError } from './ports.ts';
 import type {
+  DirectoryEntry,
+  DirectoryLog,
   PartitionClaim,
   ResultSchemas,
   RowBlock,
@@ -66,6 +68,7 @@ const feedSpacingMs = 250;
 
 export interface SinkOptions {
   readonly kafka: SinkLog;
+  readonly directory: DirectoryLog;
   readonly store: RowStore;
   readonly schemas: ResultSchemas;
   readonly tables: ReadonlyMap<string, SinkTable>;
@@ -134,6 +137,9 @@ class ClickhouseSink implements Sink {
   #buffered = 0;
   readonly #inserts = new Set<Promise<void>>();
   #feeding: Promise<void> | null = null;
+  /** Entries of the directory that are not stored yet. */
+  #entries: readonly DirectoryEntry[] = [];
+  #storingEntries = false;
   readonly #lags = new Map<string, Lag>();
   #lagAsked = false;
   #lagAt = 0;
@@ -160,6 +166,7 @@ class ClickhouseSink implements Sink {
         await this.#readOnce();
         this.#insertWhatIsDue(false);
         this.#feedViewsWhenDue(false);
+        this.#storeDirectory();
         while (this.#buffered > this.#options.limits.bufferedBytesMax && this.#inserts.size > 0) {
           await Promise.race(this.#inserts);
           this.#insertWhatIsDue(false);
@@ -444,6 +451,27 @@ class ClickhouseSink implements Sink {
       })
       .finally(() => {
         this.#feeding = null;
+      });
+  }
+
+  /** Nothing waits for the directory; what could not be stored is tried again when ClickHouse is back. */
+  #storeDirectory(): void {
+    const read = this.#options.directory.take();
+    if (read.length > 0) this.#entries = [...this.#entries, ...read];
+    if (this.#storingEntries || this.#entries.length === 0 || this.#lanes === null) return;
+    const entries = this.#entries;
+    const generation = this.#generation;
+    this.#storingEntries = true;
+    void this.#options.store
+      .addDirectoryEntries(entries)
+      .then(() => {
+        this.#entries = this.#entries.slice(entries.length);
+      })
+      .catch((error: unknown) => {
+        if (generation === this.#generation) this.#wentWrong(error);
+      })
+      .finally(() => {
+        this.#storingEntries = false;
       });
   }
 

@@ -8,7 +8,7 @@ import { startStandIn } from './clickhouse-stand-in.ts';
 import type { StandIn } from './clickhouse-stand-in.ts';
 import { sql, startSink } from './process.ts';
 import type { SinkProcess } from './process.ts';
-import { createWorld, parseRows, resultsQuery } from './support.ts';
+import { createWorld, noDifferences, parseRows, resultsQuery, viewDifferencesQuery } from './support.ts';
 import type { SinkWorld } from './support.ts';
 
 const running: SinkProcess[] = [];
@@ -49,6 +49,13 @@ async function expectSame(): Promise<void> {
   const expected = await world.expectedResults();
   await until('the table has as many rows as the topic', async () => (await storedRows()) >= expected.length, 40_000);
   expect(parseRows(await clickhouse.query(resultsQuery))).toEqual(expected);
+}
+
+async function expectSameViews(): Promise<void> {
+  await until('the materialized views equal the plain query', async () => {
+    const [differences] = parseRows(await clickhouse.query(viewDifferencesQuery));
+    return JSON.stringify(differences) === JSON.stringify(noDifferences);
+  }, 20_000);
 }
 
 const timeout = 120_000;
@@ -95,6 +102,7 @@ describe('the sink on a server', () => {
     expect(sink.log()).toContain('Rows wait');
     await world.writeResults(0, 5);
     await expectSame();
+    await expectSameViews();
   });
 
   it('refuses the insert of a frozen sink that reaches the server after another sink has taken over', { timeout }, async () => {
@@ -118,6 +126,26 @@ describe('the sink on a server', () => {
     await world.writeResults(0, 100);
     await world.writeResults(1, 100);
     await expectSame();
+  });
+
+  it('counts each row once in the materialized views, when a frozen sink feeds them after another has taken over', { timeout }, async () => {
+    const frozen = await start('sink-frozen');
+    await until('it is ready', async () => (await frozen.readyz()).status === 200, 20_000);
+    clickhouse.hold('feed');
+    await world.writeResults(0, 100);
+    await until('views are about to be fed', () => clickhouse.held().length > 0, 20_000);
+    const late = clickhouse.held()[0]!;
+    frozen.child.kill('SIGSTOP');
+    clickhouse.hold('nowhere');
+
+    await start('sink-b');
+    await world.writeResults(0, 100);
+    await expectSame();
+    await expectSameViews();
+    late.release();
+    await until('the late one has an outcome', () => clickhouse.outcomes.has(late.queryId), 20_000);
+    expect(clickhouse.outcomes.get(late.queryId)).toBe('refused');
+    await expectSameViews();
   });
 
   it('waits for an insert of a dead sink that still runs, and begins behind its rows', { timeout }, async () => {
@@ -146,6 +174,7 @@ describe('the sink on a server', () => {
     await world.writeResults(0, 200);
     await world.writeResults(1, 200);
     await expectSame();
+    await expectSameViews();
     expect(await second.end('SIGTERM')).toBe(0);
   });
 });

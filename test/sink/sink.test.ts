@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../until.ts';
 import { sql, startSink } from './process.ts';
 import type { SinkProcess } from './process.ts';
-import { createWorld, deadLettersQuery, parseRows, resultsQuery } from './support.ts';
+import { createWorld, deadLettersQuery, noDifferences, parseRows, resultsQuery, viewDifferencesQuery } from './support.ts';
 import type { Row, SinkWorld } from './support.ts';
 
 const running: SinkProcess[] = [];
@@ -44,7 +44,7 @@ async function rows(query: string): Promise<readonly Row[]> {
   return parseRows(answer.stdout);
 }
 
-/** Waits until the table has as many rows as the topic has records, and compares each. */
+/** Waits until the table has as many rows as the topic has records, and compares each; then each materialized view. */
 async function expectSame(): Promise<void> {
   const results = await world.expectedResults();
   const deadLetters = await world.expectedDeadLetters();
@@ -54,6 +54,10 @@ async function expectSame(): Promise<void> {
   }, 40_000);
   expect(await rows(resultsQuery)).toEqual(results);
   expect(await rows(deadLettersQuery)).toEqual(deadLetters);
+  await until('the materialized views equal the plain query', async () => {
+    const [differences] = await rows(viewDifferencesQuery);
+    return JSON.stringify(differences) === JSON.stringify(noDifferences);
+  }, 20_000);
 }
 
 describe('the sink', () => {

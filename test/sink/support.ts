@@ -57,7 +57,7 @@ export async function createWorld(options: { partitions: number; brokers?: strin
   const prefix = `sink-${randomUUID().slice(0, 8)}.`;
   const topics = topicNames(prefix);
   const admin = await connectTopicAdmin({ brokers, clientId: 'test', waitMs: 20_000, onWait: () => {} });
-  const wanted = new Set([topics.results, topics.deadLetter]);
+  const wanted = new Set([topics.results, topics.deadLetter, topics.participants]);
   const plans = planTopics({ topicPrefix: prefix, maxEventBytes: 1 << 20, dedupeWindowSeconds: 86_400 }, partitions);
   const createTopics = async (): Promise<void> => {
     for (const plan of plans) if (wanted.has(plan.name)) await admin.create(plan, -1);
@@ -167,6 +167,33 @@ export const resultsQuery =
 export const deadLettersQuery =
   'SELECT * REPLACE (hex(key) AS key, toString(inbound_offset) AS inbound_offset, toString(value_size) AS value_size, ' +
   'toString(dead_letter_offset) AS dead_letter_offset) FROM dead_letters ORDER BY dead_letter_partition, dead_letters.dead_letter_offset';
+
+/** Each materialized view, and the plain query over the raw rows that it must equal. */
+const viewsAndRaw: readonly (readonly [view: string, raw: string])[] = [
+  [
+    'SELECT minute, currency, status, source, debited_participant, credited_participant, result_partition, sum(transactions), sum(total_amount) FROM volume_minutes GROUP BY ALL',
+    "SELECT toStartOfMinute(settled_at), ifNull(currency, ''), status, source, ifNull(debited_participant, ''), ifNull(credited_participant, ''), " +
+      'result_partition, count(), toDecimal128(ifNull(sum(amount), 0), 5) FROM results WHERE transaction_index >= 0 GROUP BY ALL',
+  ],
+  [
+    'SELECT minute, result_partition, sum(results), max(created_to_settled_max), max(received_to_settled_max), ' +
+      'toString(quantilesDDMerge(0.01, 0.5, 0.95, 0.99)(created_to_settled)), toString(quantilesDDMerge(0.01, 0.5, 0.95, 0.99)(received_to_settled)) FROM latency_minutes GROUP BY ALL',
+    'WITH toUnixTimestamp64Milli(settled_at) AS t, t - toUnixTimestamp64Milli(created_at) AS c, t - toUnixTimestamp64Milli(received_at) AS r ' +
+      'SELECT toStartOfMinute(settled_at) AS m, result_partition, count(), max(c), max(r), ' +
+      'toString(quantilesDD(0.01, 0.5, 0.95, 0.99)(toFloat64(c))), toString(quantilesDD(0.01, 0.5, 0.95, 0.99)(toFloat64(r))) FROM results GROUP BY m, result_partition',
+  ],
+  [
+    'SELECT day, participant, currency, result_partition, sum(debit_count), sum(debits), sum(credit_count), sum(credits) FROM statement_days GROUP BY ALL',
+    "SELECT day, participant, currency, result_partition, countIf(side = 'debit'), toDecimal128(sumIf(amount, side = 'debit'), 5), " +
+      "countIf(side = 'credit'), toDecimal128(sumIf(amount, side = 'credit'), 5) FROM movements GROUP BY ALL",
+  ],
+];
+
+/** How many rows of the materialized views differ from the plain query: a column for each, all 0 when they are equal. */
+export const viewDifferencesQuery = `SELECT ${viewsAndRaw
+  .map(([view, raw], i) => `(SELECT toInt32(count()) FROM ((${view}) EXCEPT (${raw}) UNION ALL ((${raw}) EXCEPT (${view})))) AS v${i}`)
+  .join(', ')}`;
+export const noDifferences = Object.fromEntries(viewsAndRaw.map((_, i) => [`v${i}`, 0]));
 
 export function parseRows(jsonEachRow: string): readonly Row[] {
   return jsonEachRow.split('\n').filter(Boolean).map((line) => JSON.parse(line) as Row);

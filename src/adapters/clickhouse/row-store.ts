@@ -26,6 +26,7 @@ import type { PartitionClaim, RowStore, SinkTable, SourceTopic } from '../../sin
 import { openClickhouse, quoted, run } from './connection.ts';
 import type { ClickhouseConnection } from './connection.ts';
 import { migrate } from './migrations.ts';
+import { addDirectoryEntries } from './participants-history.ts';
 import { ViewFeed } from './view-feed.ts';
 
 export const defaultDatabase = 'payments';
@@ -152,6 +153,8 @@ export function createRowStore(options: RowStoreOptions): RowStore {
         queryIdPrefix: queryIdPrefix(claim.table, claim.partition),
       });
     },
+
+    addDirectoryEntries: (entries) => addDirectoryEntries(open(), database, entries),
 
     async close() {
       prepared = false;

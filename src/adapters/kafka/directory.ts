@@ -9,6 +9,7 @@ import { decodeParticipant } from '../../codec/participant-record.ts';
 import { Directory } from '../../domain/participant.ts';
 import type { Participant } from '../../domain/participant.ts';
 import type { DirectorySource, Log } from '../../ports.ts';
+import type { DirectoryEntry } from '../../sink/ports.ts';
 import { asError, connect, consume, countPartitions, createConsumer, disconnect } from './client.ts';
 
 const requestTimeoutMs = 5000;
@@ -25,12 +26,15 @@ export function createDirectoryFollower(options: {
   readonly clientId: string;
   readonly topic: string;
   readonly log: Log;
+  /** Told of each entry that can be read, in the order of the topic. */
+  readonly onEntry?: (entry: DirectoryEntry) => void;
 }): DirectoryFollower {
-  const { topic, log } = options;
+  const { topic, log, onEntry } = options;
   const participants = new Map<string, Participant>();
   let directory = Directory.empty;
   let consumer: ReturnType<typeof createConsumer> | undefined;
   let stopping = false;
+  let starting: Promise<void> = Promise.resolve();
   let following: Promise<void> = Promise.resolve();
 
   const open = async (onEnd: (partition: number) => void): Promise<readonly number[]> => {
@@ -56,67 +60,72 @@ export function createDirectoryFollower(options: {
     }
   };
 
-  const take = (key: Uint8Array | null, value: Uint8Array | null, offset: number): void => {
+  const take = (key: Uint8Array | null, value: Uint8Array | null, offset: number, timestampMs: number): void => {
     if (key === null) return;
     const id = Buffer.from(key).toString('utf8');
     try {
-      if (value === null) participants.delete(id);
-      else participants.set(id, decodeParticipant(id, value));
+      const participant = value === null ? null : decodeParticipant(id, value);
+      if (participant === null) participants.delete(id);
+      else participants.set(id, participant);
+      onEntry?.({ id, participant, timestampMs, offset });
     } catch (error) {
       // Keeping what was known is safer than stopping the fleet over one entry.
       log.error({ participant: id, offset, error: asError(error).message }, 'An entry of the directory cannot be read: ignored');
     }
   };
 
+  const begin = async (): Promise<void> => {
+    const unread = new Set<number>();
+    let ended = false;
+    let told = false;
+    for (;;) {
+      try {
+        for (const partition of await open((partition) => {
+          unread.delete(partition);
+          ended = true;
+        })) {
+          unread.add(partition);
+        }
+        break;
+      } catch (error) {
+        if (stopping) return;
+        if (!told) log.warn({ reason: asError(error).message }, 'Waiting for Kafka to give the directory');
+        told = true;
+        await sleep(retryDelayMs);
+      }
+    }
+    const read = async (): Promise<void> => {
+      ended = false;
+      const messages = await consume(consumer!, 1000, 200).catch(async () => {
+        await sleep(retryDelayMs);
+        return [];
+      });
+      for (const message of messages) {
+        const key = typeof message.key === 'string' ? Buffer.from(message.key) : (message.key ?? null);
+        take(key, message.value, message.offset, message.timestamp ?? 0);
+        changed = true;
+      }
+      if (ended && changed) {
+        changed = false;
+        directory = new Directory(participants.values());
+        log.info({ participants: directory.participants.size }, 'The directory was read');
+      }
+    };
+    let changed = false;
+    while (!stopping && unread.size > 0) await read();
+    following = (async () => {
+      while (!stopping) await read();
+    })();
+  };
+
   return {
     current: () => directory,
 
-    async start() {
-      const unread = new Set<number>();
-      let ended = false;
-      let told = false;
-      for (;;) {
-        try {
-          for (const partition of await open((partition) => {
-            unread.delete(partition);
-            ended = true;
-          })) {
-            unread.add(partition);
-          }
-          break;
-        } catch (error) {
-          if (stopping) return;
-          if (!told) log.warn({ reason: asError(error).message }, 'Waiting for Kafka to give the directory');
-          told = true;
-          await sleep(retryDelayMs);
-        }
-      }
-      const read = async (): Promise<void> => {
-        ended = false;
-        const messages = await consume(consumer!, 1000, 200).catch(async () => {
-          await sleep(retryDelayMs);
-          return [];
-        });
-        for (const message of messages) {
-          const key = typeof message.key === 'string' ? Buffer.from(message.key) : (message.key ?? null);
-          take(key, message.value, message.offset);
-          changed = true;
-        }
-        if (ended && changed) {
-          changed = false;
-          directory = new Directory(participants.values());
-          log.info({ participants: directory.participants.size }, 'The directory was read');
-        }
-      };
-      let changed = false;
-      while (!stopping && unread.size > 0) await read();
-      following = (async () => {
-        while (!stopping) await read();
-      })();
-    },
+    start: () => (starting = begin()),
 
     async stop() {
       stopping = true;
+      await starting;
       await following;
       if (consumer !== undefined) await disconnect(consumer);
     },
