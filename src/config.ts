@@ -20,6 +20,10 @@ export interface Config {
   readonly redisUrl: string;
   /** `chdb:PATH` or `http(s)://...`; see `clickhouseTarget`. */
   readonly clickhouseUrl: string;
+  /** Days after which results and dead letters leave ClickHouse; 0: never. */
+  readonly clickhouseRetentionDays: number;
+  /** The same for what is counted by the minute; 0 (never), or not less than the above. */
+  readonly clickhouseMinutesRetentionDays: number;
   readonly topicPrefix: string;
   readonly consumerGroup: string;
   readonly workerId: string;
@@ -45,6 +49,8 @@ const dedupeWindowSecondsMax = 31_536_000;
 /** A request to a Kafka broker is at most 100 MiB (socket.request.max.bytes), and a dead letter holds the event whole. */
 const maxEventBytesMax = 64 << 20;
 const parserThreadsMax = 256;
+/** Ten years, beyond which nobody is bound to keep payments. */
+const retentionDaysMax = 3650;
 /** Kafka's topic names have at most 249 characters; the longest of ours behind the prefix is `participants`. */
 const topicPrefixLengthMax = 249 - 'participants'.length;
 
@@ -89,6 +95,16 @@ function readConfig(environment: Environment, note: (setting: ShownSetting) => v
     wholeNumber(name, text(name, String(fallback)), least, most);
   const form = (name: string, fallback: string, pattern: RegExp, expected: string): string =>
     matching(name, text(name, fallback), pattern, expected);
+  const retentionDays = integer('CLICKHOUSE_RETENTION_DAYS', 0, 0, retentionDaysMax);
+  const minutesRetentionDays = integer('CLICKHOUSE_MINUTES_RETENTION_DAYS', 0, 0, retentionDaysMax);
+  // Rows that outlived their minutes would be counted anew each time the sink starts.
+  if (minutesRetentionDays !== 0 && (retentionDays === 0 || minutesRetentionDays < retentionDays)) {
+    refuse(
+      'CLICKHOUSE_MINUTES_RETENTION_DAYS',
+      String(minutesRetentionDays),
+      `0 (for ever), or not less than CLICKHOUSE_RETENTION_DAYS, which is ${retentionDays === 0 ? '0 (for ever)' : retentionDays}`,
+    );
+  }
 
   return {
     kafkaBrokers: brokerList('KAFKA_BROKERS', text('KAFKA_BROKERS', '127.0.0.1:9092')),
@@ -98,6 +114,8 @@ function readConfig(environment: Environment, note: (setting: ShownSetting) => v
     ]).replace(/\/+$/, ''),
     redisUrl: redisUrl('REDIS_URL', text('REDIS_URL', 'redis://127.0.0.1:6379')),
     clickhouseUrl: clickhouseUrl('CLICKHOUSE_URL', text('CLICKHOUSE_URL', 'chdb:./.data/clickhouse')),
+    clickhouseRetentionDays: retentionDays,
+    clickhouseMinutesRetentionDays: minutesRetentionDays,
     topicPrefix: form(
       'TOPIC_PREFIX',
       'payments.',

@@ -48,6 +48,7 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
   const store = createRowStore({
     clickhouseUrl: config.clickhouseUrl,
     sinkName: config.workerId,
+    retention: { rowsDays: config.clickhouseRetentionDays, minutesDays: config.clickhouseMinutesRetentionDays },
     layouts: {
       results: { columns: resultColumns, partitionColumn: 'result_partition', offsetColumn: 'result_offset' },
       dead_letters: { columns: deadLetterColumns, partitionColumn: 'dead_letter_partition', offsetColumn: 'dead_letter_offset' },
@@ -85,6 +86,7 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
       [topics.deadLetter, 'dead_letters'],
     ]),
     limits: sinkLimits,
+    retentionDays: config.clickhouseRetentionDays,
     clock: Date.now,
     log,
     telemetry,

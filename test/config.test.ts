@@ -81,6 +81,10 @@ describe('configuration', () => {
     ['GATEWAY_PORT', '8080.5'],
     ['PARSER_THREADS', ' 2'],
     ['LOG_LEVEL', 'loud'],
+    ['CLICKHOUSE_RETENTION_DAYS', '-1'],
+    ['CLICKHOUSE_RETENTION_DAYS', '30d'],
+    ['CLICKHOUSE_RETENTION_DAYS', '3651'],
+    ['CLICKHOUSE_MINUTES_RETENTION_DAYS', '90'],
   ])('refuses %s=%s in one line that names the variable, what it is and what it must be', (name, value) => {
     const message = refusal(name, value);
     expect(message).toMatch(new RegExp(`^${name} is ".*", but it must be .+\\.$`));
@@ -98,6 +102,14 @@ describe('configuration', () => {
     const message = refusal(name, value);
     expect(message).toContain(name);
     expect(message).not.toContain('hunter2');
+  });
+
+  it('keeps for ever in ClickHouse by default, and what is counted by the minute not shorter than the rows', () => {
+    expect(loadConfig({})).toMatchObject({ clickhouseRetentionDays: 0, clickhouseMinutesRetentionDays: 0 });
+    expect(loadConfig({ CLICKHOUSE_RETENTION_DAYS: '30', CLICKHOUSE_MINUTES_RETENTION_DAYS: '30' })).toMatchObject({ clickhouseMinutesRetentionDays: 30 });
+    expect(() => loadConfig({ CLICKHOUSE_RETENTION_DAYS: '30', CLICKHOUSE_MINUTES_RETENTION_DAYS: '29' })).toThrow(
+      'CLICKHOUSE_MINUTES_RETENTION_DAYS is "29", but it must be 0 (for ever), or not less than CLICKHOUSE_RETENTION_DAYS, which is 30.',
+    );
   });
 
   it('tells a folder from a server of ClickHouse', () => {

@@ -4,6 +4,7 @@
 import type { Config } from '../config.ts';
 import { coPartitioned, topicNames } from '../domain/topics.ts';
 import { CommandError } from '../errors.ts';
+import type { StoredRows } from '../verify/clickhouse.ts';
 import type { VerifyReport } from '../verify/verify.ts';
 import { formatAmount } from '../domain/amount.ts';
 import { print, table } from './console.ts';
@@ -112,7 +113,7 @@ function linesOf(config: Config, report: VerifyReport, notes: readonly string[])
   const compared = report.partitions.some(({ clickhouse }) => clickhouse !== null);
   const rows = report.partitions.map((one) => {
     const wrong = report.findings.filter(({ partition }) => partition === one.partition).length;
-    const stored = one.clickhouse === null ? [] : [one.clickhouse.behind === 0 ? String(one.clickhouse.rows) : `${one.clickhouse.rows}, ${one.clickhouse.behind} behind`];
+    const stored = one.clickhouse === null ? [] : [storedText(one.clickhouse)];
     return [one.partition, one.commit, one.results, one.sequence, one.positions, ...stored, wrong === 0 ? 'ok' : `${wrong} wrong`];
   });
   const lines = table(['partition', 'commit', 'results', 'sequence', 'positions', ...(compared ? ['clickhouse'] : []), 'state'], rows);
@@ -130,6 +131,10 @@ function linesOf(config: Config, report: VerifyReport, notes: readonly string[])
       (report.findingsTotal === 0 ? 'everything is as it must be.' : `${report.findingsTotal} wrong.`),
   );
   return lines;
+}
+
+function storedText({ rows, behind, expired }: StoredRows): string {
+  return `${rows}${behind === 0 ? '' : `, ${behind} behind`}${expired === 0 ? '' : `, ${expired} past retention`}`;
 }
 
 function jsonOf(config: Config, report: VerifyReport, notes: readonly string[]): Record<string, unknown> {

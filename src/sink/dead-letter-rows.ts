@@ -26,19 +26,22 @@ export const deadLetterColumns: readonly string[] = [
 
 const partitionMax = 2 ** 31 - 1;
 
-/** Appends the row of one record. A header that is missing or is no number leaves its column empty, or -1. */
-export function appendDeadLetterRow(text: RowText, batch: RecordBatch, row: number): void {
+/**
+ * Appends the row of one record; gives its time. A header that is missing or is no number leaves its column empty, or -1.
+ */
+export function appendDeadLetterRow(text: RowText, batch: RecordBatch, row: number): number {
   const headers = batch.headers[row] ?? [];
   const key = keyBytes(batch, row);
   const value = valueBytes(batch, row) ?? new Uint8Array(0);
-  const failedAt = Date.parse(headerText(headers, 'dlq.failed-at'));
+  const said = Date.parse(headerText(headers, 'dlq.failed-at'));
+  const failedAtMs = Number.isNaN(said) ? batch.timestamps[row]! : said;
 
   text.putString(headerText(headers, 'dlq.code'));
   text.putString(headerText(headers, 'dlq.reason'));
   text.putString(headerText(headers, 'dlq.topic'));
   text.putInteger(headerNumber(headers, 'dlq.partition', partitionMax));
   text.putInteger(headerNumber(headers, 'dlq.offset', Number.MAX_SAFE_INTEGER));
-  text.putTime(Number.isNaN(failedAt) ? batch.timestamps[row]! : failedAt);
+  text.putTime(failedAtMs);
   text.putString(headerText(headers, 'dlq.worker'));
   if (key === null) text.putNull();
   else text.putBytes(key, 0, key.length);
@@ -47,6 +50,7 @@ export function appendDeadLetterRow(text: RowText, batch: RecordBatch, row: numb
   text.putInteger(batch.partition);
   text.putInteger(batch.offsets[row]!);
   text.endRow();
+  return failedAtMs;
 }
 
 /** The last header of that name, since older ones may stand before it. */

@@ -57,9 +57,15 @@ export class ResultRowWriter {
   #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
   #end = 0;
+  #timeMs = 0;
 
   constructor(text: RowText) {
     this.#text = text;
+  }
+
+  /** The last row's time of decision: the last of its times. */
+  get settledAtMs(): number {
+    return this.#timeMs;
   }
 
   /** Appends the row of the Avro binary in `bytes` from `start` to `end`. Throws `NotAResultError`, and then no row is appended. */
@@ -93,7 +99,7 @@ export class ResultRowWriter {
       case 'optionalLong':
         return this.#isNull() ? text.putNull() : text.putInteger(clamp(this.#long(), Number.MAX_SAFE_INTEGER));
       case 'time':
-        return text.putTime(this.#long());
+        return text.putTime((this.#timeMs = this.#long()));
       case 'optionalAmount':
         return this.#isNull() ? text.putNull() : this.#decimal(amountUnitsMax);
       case 'optionalPosition':

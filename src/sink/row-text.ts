@@ -19,6 +19,7 @@ export class RowText {
   #bytes: Buffer;
   #length = 0;
   #rowStart = 0;
+  #rowBefore = 0;
   #dayNumber = NaN;
   #dayText = '';
 
@@ -36,7 +37,13 @@ export class RowText {
     this.#reserve(1);
     // The tab behind the last column becomes the end of the row.
     this.#bytes[this.#length - 1] = lineFeed;
+    this.#rowBefore = this.#rowStart;
     this.#rowStart = this.#length;
+  }
+
+  /** Takes the row back that was ended last. */
+  takeBackRow(): void {
+    this.#length = this.#rowStart = this.#rowBefore;
   }
 
   /** Forgets the columns of a row that was begun and turned out to be none. */
@@ -48,7 +55,7 @@ export class RowText {
   take(): Buffer {
     const text = this.#bytes.subarray(0, this.#rowStart);
     this.#bytes = Buffer.allocUnsafe(Math.max(1 << 16, Math.min(this.#bytes.length, 1 << 22)));
-    this.#length = this.#rowStart = 0;
+    this.#length = this.#rowStart = this.#rowBefore = 0;
     return text;
   }
 

@@ -33,6 +33,7 @@ import type {
 import { createResultReader } from './result-batch.ts';
 import type { ResultReader } from './result-batch.ts';
 import { ResultRowWriter } from './result-rows.ts';
+import { keptFromMs } from './retention.ts';
 import { RowText } from './row-text.ts';
 
 export interface SinkLimits {
@@ -73,6 +74,8 @@ export interface SinkOptions {
   readonly schemas: ResultSchemas;
   readonly tables: ReadonlyMap<string, SinkTable>;
   readonly limits: SinkLimits;
+  /** Rows that are older when they come are not stored; 0: all are. */
+  readonly retentionDays: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly telemetry: SinkTelemetry;
@@ -334,16 +337,24 @@ class ClickhouseSink implements Sink {
 
   #append(lane: Lane, batch: RecordBatch): void {
     const before = lane.text.byteLength;
+    const keptFrom = keptFromMs(this.#options.retentionDays, this.#options.clock());
     for (let row = 0; row < batch.count; row++) {
       const offset = batch.offsets[row]!;
       // A place is read from where we said; an older record would be a row twice.
       if (offset <= lane.lastOffset) continue;
-      if (lane.table === 'dead_letters') appendDeadLetterRow(lane.text, batch, row);
-      else if (!this.#results.append(lane.resultWriter, batch, row)) {
+      let timeMs: number;
+      if (lane.table === 'dead_letters') timeMs = appendDeadLetterRow(lane.text, batch, row);
+      else if (this.#results.append(lane.resultWriter, batch, row)) timeMs = lane.resultWriter.settledAtMs;
+      else {
         this.#options.log.error(
           { topic: batch.topic, partition: batch.partition, offset },
           'A record of the results topic is no PaymentResult: it has no row',
         );
+        continue;
+      }
+      // What was taken away when its time was over would come again, where nothing newer is stored behind it.
+      if (timeMs < keptFrom) {
+        lane.text.takeBackRow();
         continue;
       }
       if (lane.rows === 0) {

@@ -1,12 +1,14 @@
 /**
  * The table `results` against the topic: number and checksum of the rows block by block, and where a block differs, row by
- * row. Rows that the sink has not stored yet are no fault: it stores a partition in the order of its offsets.
+ * row. Rows that the sink has not stored yet are no fault: it stores a partition in the order of its offsets. Nor are those
+ * that are older than the table's retention.
  */
 import { decodePaymentResult } from '../codec/payment-result.ts';
 import { valueBytes } from '../codec/record-batch.ts';
 import type { TopicNames } from '../domain/topics.ts';
-import type { TopicReader } from '../ports.ts';
+import type { Clock, TopicReader } from '../ports.ts';
 import { resultColumns } from '../sink/result-rows.ts';
+import { keptFromMs } from '../sink/retention.ts';
 import type { Findings } from './findings.ts';
 import { recordsOf } from './record-stream.ts';
 import { blockOffsets, differingColumns, rowChecksum, rowChecksumSql, rowText, rowTextSql } from './row-sums.ts';
@@ -23,6 +25,8 @@ export interface StoredRows {
   readonly rows: number;
   /** Rows that the sink has still to store. */
   readonly behind: number;
+  /** Results of which the table has no row any more, because they are older than its retention. */
+  readonly expired: number;
 }
 
 /** One for each partition. */
@@ -30,6 +34,7 @@ export async function compareWithClickhouse(options: {
   readonly topics: TopicNames;
   readonly reader: TopicReader;
   readonly ask: AskClickhouse;
+  readonly clock: Clock;
   readonly sums: readonly RowSums[];
   readonly findings: Findings;
 }): Promise<StoredRows[]> {
@@ -50,30 +55,41 @@ export async function compareWithClickhouse(options: {
     for (const [partition, block, rows, sum] of numbers(answer)) blocks.set(`${partition} ${block}`, { rows: rows!, sum: sum! });
   }
 
+  const keptFrom = keptFromMs(await retentionDays(ask), options.clock());
   const stored: StoredRows[] = [];
   for (const { partition, last } of ranges) {
     let rows = 0;
     let expected = 0;
+    let expired = 0;
     for (const [number, ours] of sums[partition]!.blocks) {
       const theirs = blocks.get(`${partition} ${number}`) ?? { rows: 0, sum: 0 };
       rows += theirs.rows;
       expected += ours.rows;
-      if (number * blockOffsets > last || (theirs.rows === ours.rows && theirs.sum === ours.sum)) continue;
-      await compareBlock(options, partition, number * blockOffsets, Math.min(last, (number + 1) * blockOffsets - 1), sums[partition]!.first);
+      if (theirs.rows === ours.rows && theirs.sum === ours.sum) continue;
+      // The whole block is gone, or goes away while we look.
+      if (theirs.rows === 0 && ours.newestMs < keptFrom) expired += ours.rows;
+      else if (number * blockOffsets <= last) {
+        const end = Math.min(last, (number + 1) * blockOffsets - 1);
+        expired += await compareBlock(options, { partition, first: Math.max(number * blockOffsets, sums[partition]!.first), last: end, keptFrom });
+      }
     }
-    stored.push({ rows, behind: last >= sums[partition]!.last ? 0 : Math.max(0, expected - rows) });
+    stored.push({ rows, behind: last >= sums[partition]!.last ? 0 : Math.max(0, expected - expired - rows), expired });
   }
   return stored;
 }
 
+/** Days after which rows leave the table; 0: never. The table itself says so: the sink may have been told otherwise than we. */
+async function retentionDays(ask: AskClickhouse): Promise<number> {
+  const engine = await ask("SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'results'");
+  return Number(/ TTL toDateTime\(settled_at\) \+ toIntervalDay\((\d+)\) /.exec(engine)?.[1] ?? 0);
+}
+
+/** Gives the number of results without a row that are older than the retention. */
 async function compareBlock(
   { topics, reader, ask, findings }: Parameters<typeof compareWithClickhouse>[0],
-  partition: number,
-  blockStart: number,
-  last: number,
-  first: number,
-): Promise<void> {
-  const from = Math.max(blockStart, first);
+  { partition, first: from, last, keptFrom }: { readonly partition: number; readonly first: number; readonly last: number; readonly keptFrom: number },
+): Promise<number> {
+  let expired = 0;
   const theirs = numbers(
     await ask(`SELECT result_offset, ${rowChecksumSql} FROM results WHERE result_partition = ${partition} AND result_offset BETWEEN ${from} AND ${last} ORDER BY result_offset`),
   );
@@ -87,11 +103,12 @@ async function compareBlock(
       const value = valueBytes(batch, row);
       if (value === null) continue;
       for (; at < theirs.length && theirs[at]![0]! < offset; at++) say(theirs[at]![0]!, 'ClickHouse has a row for this offset, the topic has no result there');
+      const result = decodePaymentResult(value);
       if (theirs[at]?.[0] !== offset) {
-        say(offset, 'ClickHouse has no row for this result');
+        if (result.settledAt < keptFrom) expired++;
+        else say(offset, 'ClickHouse has no row for this result');
         continue;
       }
-      const result = decodePaymentResult(value);
       if (theirs[at]![1] !== rowChecksum(result) && ++differing > explainedMax) say(offset, 'the row in ClickHouse differs from this result');
       else if (theirs[at]![1] !== rowChecksum(result)) {
         const [text] = texts(await ask(`SELECT hex(${rowTextSql}) FROM results WHERE result_partition = ${partition} AND result_offset = ${offset} LIMIT 1`));
@@ -103,6 +120,7 @@ async function compareBlock(
     if (batch.offsets[batch.count - 1]! >= last) break;
   }
   for (; at < theirs.length; at++) say(theirs[at]![0]!, 'ClickHouse has a row for this offset, the topic has no result there');
+  return expired;
 }
 
 function texts(answer: string): string[] {

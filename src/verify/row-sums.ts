@@ -16,6 +16,7 @@ const absent = '\u0000';
 export interface BlockSum {
   rows: number;
   sum: number;
+  newestMs: number;
 }
 
 export class RowSums {
@@ -23,12 +24,13 @@ export class RowSums {
   first = -1;
   last = -1;
 
-  add(offset: number, checksum: number): void {
+  add(offset: number, checksum: number, settledAtMs: number): void {
     const number = Math.floor(offset / blockOffsets);
     let block = this.blocks.get(number);
-    if (block === undefined) this.blocks.set(number, (block = { rows: 0, sum: 0 }));
+    if (block === undefined) this.blocks.set(number, (block = { rows: 0, sum: 0, newestMs: -Infinity }));
     block.rows++;
     block.sum += checksum;
+    block.newestMs = Math.max(block.newestMs, settledAtMs);
     if (this.first < 0) this.first = offset;
     this.last = offset;
   }

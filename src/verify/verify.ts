@@ -106,7 +106,7 @@ export async function verifyFleet(options: VerifyOptions): Promise<VerifyReport>
     const cut = cuts[partition]!;
     const [results, routed] = [await readers.any.watermarks(topics.results, partition), await readers.any.watermarks(topics.routed, partition)];
     const cursor = new ResultCursor(recordsOf(readers.results, { topic: topics.results, partition, from: null }), (row) => {
-      if (options.ask !== null && row.result !== null) rowSums.add(row.offset, rowChecksum(row.result));
+      if (options.ask !== null && row.result !== null) rowSums.add(row.offset, rowChecksum(row.result), row.result.settledAt);
       if ((++read & 0x3fff) === 0) onProgress(`partition ${partition} of ${partitions}: ${read} results`);
     });
     try {
@@ -163,7 +163,7 @@ export async function verifyFleet(options: VerifyOptions): Promise<VerifyReport>
   let stored: StoredRows[] | null = null;
   if (options.ask !== null) {
     onProgress('ClickHouse');
-    stored = await compareWithClickhouse({ topics, reader: readers.results, ask: options.ask, sums, findings });
+    stored = await compareWithClickhouse({ topics, reader: readers.results, ask: options.ask, clock: options.clock, sums, findings });
   }
 
   return {

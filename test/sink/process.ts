@@ -37,9 +37,9 @@ export function environmentOf(world: SinkWorld, clickhouseUrl: string, name: str
 }
 
 /** Starts a sink; returns when it serves its metrics. */
-export async function startSink(world: SinkWorld, clickhouseUrl: string, name = 'sink-a'): Promise<SinkProcess> {
+export async function startSink(world: SinkWorld, clickhouseUrl: string, name = 'sink-a', settings: NodeJS.ProcessEnv = {}): Promise<SinkProcess> {
   const child = spawn(process.execPath, [program, 'sink'], {
-    env: environmentOf(world, clickhouseUrl, name),
+    env: { ...environmentOf(world, clickhouseUrl, name), ...settings },
     stdio: ['ignore', 'inherit', 'pipe'],
   });
   let log = '';

@@ -4,6 +4,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import kafka from '@confluentinc/kafka-javascript';
+import type { ClickhouseConnection } from '../../src/adapters/clickhouse/connection.ts';
 import { connectTopicAdmin } from '../../src/adapters/kafka/admin.ts';
 import { call, connect, createProducer, disconnect, clientHeaders } from '../../src/adapters/kafka/client.ts';
 import type { Producer } from '../../src/adapters/kafka/client.ts';
@@ -13,9 +14,12 @@ import { planTopics } from '../../src/cli/topic-plan.ts';
 import { decodePaymentResult, encodePaymentResult } from '../../src/codec/payment-result.ts';
 import type { PaymentResult } from '../../src/codec/payment-result.ts';
 import { keyBytes, valueBytes } from '../../src/codec/record-batch.ts';
+import { wireHeaderBytes } from '../../src/codec/wire-format.ts';
 import { topicNames } from '../../src/domain/topics.ts';
 import type { TopicNames } from '../../src/domain/topics.ts';
 import type { Log } from '../../src/ports.ts';
+import { resultColumns, ResultRowWriter } from '../../src/sink/result-rows.ts';
+import { RowText } from '../../src/sink/row-text.ts';
 import { stackEnvironment } from '../stack.ts';
 import { until } from '../until.ts';
 
@@ -236,6 +240,26 @@ export function sampleResult(serial: number, partition: number): PaymentResult {
     identity: rejected ? null : `pacs.008|UETR|${serial}`,
     statusReport: serial % 17 === 0 ? Buffer.from([0, 9, 10, 13, 92, 255, 39, 34, 60, 63]) : null,
   };
+}
+
+/** Stores results as the sink does: consecutive offsets of one partition, one block. */
+export async function insertResults(clickhouse: ClickhouseConnection, partition: number, firstOffset: number, results: readonly PaymentResult[]): Promise<void> {
+  const text = new RowText();
+  const writer = new ResultRowWriter(text);
+  for (const [i, result] of results.entries()) {
+    const value = resultValue(result, 1);
+    writer.append(value, wireHeaderBytes, value.length, partition, firstOffset + i);
+  }
+  await clickhouse.insert({
+    database: 'payments',
+    table: 'results',
+    columns: resultColumns,
+    structure: '',
+    text: text.take(),
+    deduplicationToken: `${partition}-${firstOffset}`,
+    queryIdPrefix: 'test',
+    refuseWhen: '0',
+  });
 }
 
 /** The table's row of a result, as ClickHouse shows it in JSONEachRow. */

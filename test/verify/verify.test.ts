@@ -26,7 +26,7 @@ interface Answer {
   readonly findings: readonly Finding[];
   readonly notes: readonly string[];
   readonly sums: Readonly<Record<string, string>>;
-  readonly partitions: readonly { readonly commit: number; readonly results: number; readonly verifiedFromCommit: number; readonly clickhouse: { readonly rows: number; readonly behind: number } | null }[];
+  readonly partitions: readonly { readonly commit: number; readonly results: number; readonly verifiedFromCommit: number; readonly clickhouse: { readonly rows: number; readonly behind: number; readonly expired: number } | null }[];
 }
 
 /** What the d.ts of the client leaves out. */
@@ -111,7 +111,7 @@ describe('a fleet that is as it must be', () => {
     expect([code, stderr, answer.notes, answer.sums]).toEqual([0, '', [], { EUR: '0.00', JPY: '0.00' }]);
     expect(answer.results).toBe(bench.results.length);
     expect(answer.partitions.map(({ results, clickhouse }) => [results, clickhouse])).toEqual(
-      answer.partitions.map(({ results }) => [results, { rows: results, behind: 0 }]),
+      answer.partitions.map(({ results }) => [results, { rows: results, behind: 0, expired: 0 }]),
     );
     expect(answer.partitions.every(({ verifiedFromCommit }) => verifiedFromCommit === 0)).toBe(true);
   });

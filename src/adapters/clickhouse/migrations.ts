@@ -1,6 +1,8 @@
 /**
  * Brings a database to the version of this checkout: the files under schemas/clickhouse, in the order of their numbers,
- * each once. ClickHouse has no lock that two sinks could share, so every statement can be run again, also at the same time.
+ * each once. ClickHouse has no lock that two sinks could share, so every statement can be run again, also at the same time, and
+ * a file that was cut off in the middle is run again whole. No file moves rows: what a new materialized view lacks is given to
+ * it by the sinks, partition by partition, under their claims (view-feed.ts).
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -20,14 +22,21 @@ interface Migration {
   readonly checksum: string;
 }
 
-export async function migrate(connection: ClickhouseConnection, database: string, log: Log): Promise<void> {
-  const migrations = await readMigrations(database);
+/** `upTo`: the last version that is applied; for a test that begins with an old one. */
+export async function migrate(connection: ClickhouseConnection, database: string, log: Log, upTo = Infinity): Promise<void> {
+  const migrations = (await readMigrations(database)).filter(({ version }) => version <= upTo);
   await run(connection, `CREATE DATABASE IF NOT EXISTS ${database}`);
   await run(connection, `CREATE TABLE IF NOT EXISTS ${database}.schema_migrations ` +
       '(version UInt32, name String, checksum String, applied_at DateTime64(3, \'UTC\') DEFAULT now64(3)) ' +
       "ENGINE = MergeTree ORDER BY version COMMENT 'Which files of schemas/clickhouse were applied. Kept by the sink.'",
   );
   const applied = await appliedChecksums(connection, database);
+  const [newest, known] = [Math.max(0, ...applied.keys()), migrations.at(-1)!];
+  if (newest > known.version) {
+    throw new FatalError(
+      `The database ${database} was brought to version ${newest} by a newer settlefleet; this one knows up to ${known.name}: run that version, or another database.`,
+    );
+  }
   for (const migration of migrations) {
     const known = applied.get(migration.version);
     if (known === undefined) {

@@ -27,6 +27,8 @@ import { openClickhouse, quoted, run } from './connection.ts';
 import type { ClickhouseConnection } from './connection.ts';
 import { migrate } from './migrations.ts';
 import { addDirectoryEntries } from './participants-history.ts';
+import { applyRetention } from './retention.ts';
+import type { Retention } from './retention.ts';
 import { ViewFeed } from './view-feed.ts';
 
 export const defaultDatabase = 'payments';
@@ -41,6 +43,7 @@ export interface TableLayout {
 export interface RowStoreOptions {
   readonly clickhouseUrl: string;
   readonly sinkName: string;
+  readonly retention: Retention;
   readonly layouts: Readonly<Record<SinkTable, TableLayout>>;
   readonly log: Log;
   /** Called when ClickHouse is open and up to date, and before it is closed: for others in this process who use it. */
@@ -89,6 +92,7 @@ export function createRowStore(options: RowStoreOptions): RowStore {
       if (prepared) return;
       connection ??= await openClickhouse(target);
       await migrate(connection, database, log);
+      await applyRetention(connection, database, options.retention, log);
       views = new ViewFeed(connection, database);
       for (const table of Object.keys(layouts) as SinkTable[]) structures.set(table, await readStructure(connection, table));
       prepared = true;
