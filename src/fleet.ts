@@ -18,7 +18,7 @@ import { beginJourney } from './journey.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Claims, FleetLog, Log, Rebalance, Telemetry, Timing, TopicReader } from './ports.ts';
 import { rebuildWindow, restoreLane, TornStateError } from './restore.ts';
-import type { CommittedOffsets } from './restore.ts';
+import type { CommittedOffsets, RebuildProgress } from './restore.ts';
 
 export interface FleetLimits {
   readonly commitIntervalMs: number;
@@ -85,6 +85,8 @@ export class Fleet {
   readonly #foundCommitted = new Map<number, CommittedOffsets>();
   /** What was found amiss, by partition, for as long as the process lives: nobody but a person may take it back. */
   readonly #unaccounted = new Map<number, number>();
+  /** Windows of claims that are being filled again, for those who watch. */
+  readonly #rebuilds = new Map<number, RebuildProgress>();
   #pipeline: Pipeline | undefined;
   #epoch = new Epoch();
   #committing: Promise<void> | null = null;
@@ -190,6 +192,9 @@ export class Fleet {
       if (lane.state === 'halted') reasons.push(`partition ${lane.partition} is halted: ${lane.haltReason}`);
       if (lane.state === 'restoring') reasons.push(`partition ${lane.partition} is being restored`);
     }
+    for (const { partition, restored, ratio } of this.#rebuilds.values()) {
+      reasons.push(`partition ${partition} waits for its window of claims: ${Math.floor(ratio * 100)}% read from the results, ${restored} claims`);
+    }
     const idleForMs = this.#options.timing.monotonic() - Math.max(this.#lastCommitEnded, this.#busySince);
     if (this.#isWaiting() && idleForMs > stalledAfterMs) {
       reasons.push(`nothing was committed for ${Math.round(idleForMs / 1000)} s while records wait`);
@@ -269,7 +274,18 @@ export class Fleet {
     await this.#committing;
     signal.throwIfAborted();
     const { claims, reader, topics, timing, log, limits } = this.#options;
-    return rebuildWindow({ partition, claims, reader, topics, clock: timing.now, log, signal, windowSeconds: limits.dedupeWindowSeconds });
+    const onProgress = (progress: RebuildProgress): void => void this.#rebuilds.set(partition, progress);
+    onProgress({ partition, restored: 0, ratio: 0 });
+    try {
+      return await rebuildWindow({ partition, claims, reader, topics, clock: timing.now, log, signal, onProgress, windowSeconds: limits.dedupeWindowSeconds });
+    } finally {
+      this.#rebuilds.delete(partition);
+    }
+  }
+
+  /** Windows of claims that are being filled again from the results topic, and how far that is. */
+  rebuilds(): Iterable<RebuildProgress> {
+    return this.#rebuilds.values();
   }
 
   // ── An operator's word ─────────────────────────────────────────────────────────────────────────────────────────────

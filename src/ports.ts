@@ -245,7 +245,8 @@ export interface Telemetry {
   windowRebuilt(): void;
   /** The accounts were compared with Kafka, or could not be. */
   audited(outcome: 'done' | 'failed'): void;
-  dependency(dependency: Dependency, up: boolean): void;
+  /** `reason`: why it is of no use, in a few words for a person. */
+  dependency(dependency: Dependency, up: boolean, reason?: string): void;
 }
 
 /** Structured log lines; never an account number or a name. */

@@ -95,6 +95,14 @@ export async function lastCheckpoint(reader: TopicReader, topic: string, partiti
   }
 }
 
+/** How far a window of claims is filled again. */
+export interface RebuildProgress {
+  readonly partition: number;
+  readonly restored: number;
+  /** Of the results in the window, how many were read: 0 to 1. */
+  readonly ratio: number;
+}
+
 /**
  * Makes a partition's window of claims whole again from its results. Everything that the lane has settled must be
  * committed before: what is in no topic yet cannot be found there. False: Redis changed meanwhile, try again.
@@ -108,13 +116,15 @@ export async function rebuildWindow(options: {
   readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
+  readonly onProgress?: (progress: RebuildProgress) => void;
 }): Promise<boolean> {
-  const { partition, claims, reader, topics, log } = options;
+  const { partition, claims, reader, topics, log, onProgress } = options;
   log.warn({ partition }, 'Redis does not hold the window of claims: rebuilding it from the results topic');
   const begun = options.clock();
   let told = begun;
   const window = await claims.beginRestore(partition);
   const from = await reader.offsetAt(topics.results, partition, begun - options.windowSeconds * 1000);
+  const { high } = await reader.watermarks(topics.results, partition);
   let restored = 0;
   let whole = true;
   await reader.readToEnd({ topic: topics.results, partition, from }, async (batch) => {
@@ -133,9 +143,13 @@ export async function rebuildWindow(options: {
     }
     whole = await window.add(known);
     restored += known.length;
+    const offset = batch.offsets[batch.count - 1]!;
+    // The topic may have grown since its end was asked for; what is read by then is all that there is to read.
+    const ratio = Math.min(1, (offset + 1 - from) / Math.max(1, high - from));
+    onProgress?.({ partition, restored, ratio });
     if (options.clock() - told > 2000) {
       told = options.clock();
-      log.info({ partition, restored, offset: batch.offsets[batch.count - 1] }, 'Rebuilding the window of claims');
+      log.info({ partition, restored, offset, percent: Math.floor(ratio * 100) }, 'Rebuilding the window of claims');
     }
   });
   options.signal.throwIfAborted();

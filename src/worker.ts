@@ -65,6 +65,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     lanes: () => fleet.lanes().map(({ state }) => state),
     isReady: () => reasonsNotReady().length === 0,
     bytes: () => fleet.bytes(),
+    rebuilds: () => fleet.rebuilds(),
     decoder: () => ({ threads: config.parserThreads, busySeconds: decoder.busySeconds() }),
     capUse: () => mostUsedCaps(fleet.positions(), directory.current(), capUsesTold),
   });

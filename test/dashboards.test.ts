@@ -36,6 +36,7 @@ describe('the dashboards', () => {
       lanes: () => ['running'],
       accounts: () => [{ partition: 0, inFlight: 12, unaccounted: 0 }],
       isReady: () => true,
+      rebuilds: () => [{ partition: 0, ratio: 0.4 }],
       bytes: () => ({ lanes: 1_000, epoch: 500 }),
       decoder: () => ({ threads: 2, busySeconds: performance.now() / 1_000 }),
       capUse: () => [{ participant: 'COBADEFFXXX', currency: 'EUR', units: -75_000_000n, used: 0.75 }],

@@ -59,7 +59,7 @@ export function createDedupeStage(ports: {
         }
       } catch (error) {
         if (!(error instanceof OutageError)) throw error;
-        ports.telemetry.dependency('redis', false);
+        ports.telemetry.dependency('redis', false, error.message);
         if (!told) ports.log.warn({ partition: records.partition, error: error.message }, 'Redis is away: the lane waits');
         told = true;
       }

@@ -10,7 +10,7 @@ import type { WorkerView } from '../../src/adapters/prometheus/telemetry.ts';
 import { stages } from '../../src/ports.ts';
 import { promtool } from '../dashboards/promtool.ts';
 
-const nothing: WorkerView = { lag: () => [], lanes: () => [], accounts: () => [], isReady: () => true, bytes: () => ({ lanes: 0, epoch: 0 }), decoder: () => ({ threads: 1, busySeconds: 0 }), capUse: () => [] };
+const nothing: WorkerView = { lag: () => [], lanes: () => [], accounts: () => [], isReady: () => true, rebuilds: () => [], bytes: () => ({ lanes: 0, epoch: 0 }), decoder: () => ({ threads: 1, busySeconds: 0 }), capUse: () => [] };
 
 /** Value of each series, by `name{label="value"}`. */
 async function scrape(registry: Registry): Promise<ReadonlyMap<string, number>> {
@@ -129,6 +129,14 @@ describe('the telemetry of a worker', () => {
     const series = await scrape(registry);
     expect(series.get('settlefleet_in_flight_events{partition="3"}')).toBe(12);
     expect(series.get('settlefleet_unaccounted_events{partition="3"}')).toBe(1);
+  });
+
+  it('says how far a window of claims is filled again, for as long as that lasts', async () => {
+    let rebuilds = [{ partition: 3, ratio: 0.4 }];
+    const { registry } = new PrometheusTelemetry({ ...nothing, rebuilds: () => rebuilds });
+    expect((await scrape(registry)).get('settlefleet_window_rebuild_ratio{partition="3"}')).toBe(0.4);
+    rebuilds = [];
+    expect((await scrape(registry)).has('settlefleet_window_rebuild_ratio{partition="3"}')).toBe(false);
   });
 
   it('says who has used most of a debit cap, and of nobody else', async () => {

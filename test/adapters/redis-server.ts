@@ -23,9 +23,9 @@ export class RedisServer {
     this.#admin.on('error', () => undefined);
   }
 
-  static async start(): Promise<RedisServer> {
+  static async start(...args: readonly string[]): Promise<RedisServer> {
     // A replica need not wait five seconds for others that may want the same copy.
-    return new RedisServer(await startRedis({ args: ['--repl-diskless-sync-delay', '0'] }));
+    return new RedisServer(await startRedis({ args: ['--repl-diskless-sync-delay', '0', ...args] }));
   }
 
   /** A command of an operator's, e.g. `command('FLUSHALL')`; waits while the server is away. */
@@ -43,9 +43,9 @@ export class RedisServer {
     await this.#part.start();
   }
 
-  /** Makes this server a replica of another, and waits until it holds what that one holds. */
-  async follow(master: RedisServer): Promise<void> {
-    await this.command('REPLICAOF', '127.0.0.1', String(master.port));
+  /** Makes this server a replica of another, through another port where one is given, and waits until it holds what that one holds. */
+  async follow(master: RedisServer, port = master.port): Promise<void> {
+    await this.command('REPLICAOF', '127.0.0.1', String(port));
     await until(
       'the replica is in step',
       async () => String(await this.command('INFO', 'replication')).includes('master_link_status:up'),

@@ -5,7 +5,7 @@ import type { OwnKafka } from '../stack.ts';
 import { Bench } from './harness/bench.ts';
 import type { Sent } from './harness/bench.ts';
 import type { Service } from './harness/processes.ts';
-import { createTraffic } from './harness/traffic.ts';
+import { createTraffic, sendRush } from './harness/traffic.ts';
 import { compare } from './harness/truth.ts';
 
 const traffic = createTraffic({ seed: 4242, partitions: 4 });
@@ -23,17 +23,7 @@ afterAll(async () => {
   await kafka?.remove();
 });
 
-const rush = (count: number): Promise<Sent[]> => Promise.all(Array.from({ length: count }, () => {
-  const { message: spec, sending } = traffic.next();
-  return bench.send(spec, sending);
-}));
-
-async function answered(sent: readonly Sent[], boundMs = 60_000): Promise<void> {
-  await bench.waitFor(`an answer to each of ${sent.length} events`, () => sent.every(({ eventId, message: spec }) => {
-    const results = bench.resultsOf(eventId);
-    return results[0]?.transactionIndex === -1 || results.length === spec!.transactions.length;
-  }), boundMs);
-}
+const rush = (count: number): Promise<Sent[]> => sendRush(bench, traffic, count);
 
 async function allIsWell(): Promise<void> {
   await bench.atRest(45_000);
@@ -50,7 +40,7 @@ test('a broker that is killed in the rush and comes back', async () => {
   expect((await worker.get('/healthz')).status).toBe(200);
   await kafka.start();
   sent.push(...(await whileAway));
-  await answered(sent);
+  await bench.answered(sent, 60_000);
   expect(worker.hasEnded).toBe(false);
   await bench.waitFor('readiness', async () => (await worker.get('/readyz')).status === 200);
   await allIsWell();
@@ -63,7 +53,7 @@ test('a broker that is frozen for some seconds', async () => {
   await new Promise((resolve) => setTimeout(resolve, 7_000));
   kafka.signal('SIGCONT');
   sent.push(...(await whileFrozen));
-  await answered(sent);
+  await bench.answered(sent, 60_000);
   if (worker.hasEnded) worker = await bench.startWorker();
   await allIsWell();
 });
@@ -75,6 +65,6 @@ test('a broker and the worker killed together', async () => {
   await kafka.start();
   worker = await starting;
   sent.push(...(await rush(100)));
-  await answered(sent);
+  await bench.answered(sent, 60_000);
   await allIsWell();
 });

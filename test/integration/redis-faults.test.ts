@@ -7,7 +7,7 @@ import { Bench } from './harness/bench.ts';
 import type { Sent } from './harness/bench.ts';
 import { message, transaction } from './harness/directory.ts';
 import type { Service } from './harness/processes.ts';
-import { createTraffic } from './harness/traffic.ts';
+import { createTraffic, sendRush } from './harness/traffic.ts';
 import { compare } from './harness/truth.ts';
 
 const traffic = createTraffic({ seed: 77, partitions: 4 });
@@ -39,17 +39,7 @@ async function withRedis<T>(use: (client: Redis) => Promise<T>): Promise<T> {
 
 const flushAll = (): Promise<unknown> => withRedis((client) => client.flushall());
 
-const rush = (count: number): Promise<Sent[]> => Promise.all(Array.from({ length: count }, () => {
-  const { message: spec, sending } = traffic.next();
-  return bench.send(spec, sending);
-}));
-
-async function answered(sent: readonly Sent[]): Promise<void> {
-  await bench.waitFor(`an answer to each of ${sent.length} events`, () => sent.every(({ eventId, message: spec }) => {
-    const results = bench.resultsOf(eventId);
-    return results[0]?.transactionIndex === -1 || results.length === spec!.transactions.length;
-  }), 45_000);
-}
+const rush = (count: number): Promise<Sent[]> => sendRush(bench, traffic, count);
 
 async function allIsWell(): Promise<void> {
   await bench.atRest();
@@ -63,7 +53,7 @@ test('emptied in the middle, again and again', async () => {
     sent.push(...(await rush(300)));
     await flushAll();
   }
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });
 
@@ -102,7 +92,7 @@ test('away: nothing is decided, the worker says so and lives; back and empty: al
   expect(bench.resultsOf(resend.eventId)).toEqual([]);
   expect(bench.deadLetters).toEqual([]);
   await redis.start();
-  await answered(sent);
+  await bench.answered(sent);
   expect(await bench.only(resend)).toMatchObject({ reasonCode: 'AM05', originalEventId: original.eventId });
   await bench.waitFor('readiness', async () => (await worker.get('/readyz')).status === 200);
   await allIsWell();
@@ -114,7 +104,7 @@ test('frozen for some seconds with its connections open', async () => {
   sent.push(...(await rush(200)));
   await bench.waitFor('readiness to name Redis', async () => (await worker.get('/readyz')).status === 503, 15_000);
   redis.signal('SIGCONT');
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });
 
@@ -126,7 +116,7 @@ test('killed in the rush, with the worker killed after it', async () => {
   worker = await bench.startWorker();
   sent.push(...(await rush(100)));
   await redis.start();
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });
 
@@ -137,7 +127,7 @@ test('full: nothing is decided until there is room again', async () => {
   const sent = await rush(100);
   await bench.waitFor('readiness to name Redis', async () => (await worker.get('/readyz')).status === 503, 20_000);
   await setMemory('0');
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });
 
@@ -166,6 +156,6 @@ test('away when a worker is told to end: it ends in time, and nothing is lost', 
   expect(ended.code).toBe(0);
   await redis.start();
   worker = await bench.startWorker();
-  await answered(sent);
+  await bench.answered(sent);
   await allIsWell();
 });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Bench } from './harness/bench.ts';
 import type { Sent } from './harness/bench.ts';
 import type { Service } from './harness/processes.ts';
-import { createTraffic } from './harness/traffic.ts';
+import { createTraffic, sendRush } from './harness/traffic.ts';
 import { compare } from './harness/truth.ts';
 
 const traffic = createTraffic({ seed: 99, partitions: 4 });
@@ -21,10 +21,7 @@ afterAll(async () => {
   await bench?.close();
 });
 
-const rush = (count: number): Promise<Sent[]> => Promise.all(Array.from({ length: count }, () => {
-  const { message: spec, sending } = traffic.next();
-  return bench.send(spec, sending);
-}));
+const rush = (count: number): Promise<Sent[]> => sendRush(bench, traffic, count);
 
 async function allIsWell(): Promise<void> {
   await bench.atRest(45_000);

@@ -41,6 +41,8 @@ export interface WorkerView {
   readonly lanes: () => Iterable<string>;
   readonly accounts: () => Iterable<PartitionAccount>;
   readonly isReady: () => boolean;
+  /** Windows of claims that are being filled again; `ratio`: from 0 to 1. */
+  readonly rebuilds: () => Iterable<{ readonly partition: number; readonly ratio: number }>;
   readonly bytes: () => { readonly lanes: number; readonly epoch: number };
   readonly decoder: () => { readonly threads: number; readonly busySeconds: number };
   /** The few positions that have used most of their caps; a metric for each participant would have no bound. */
@@ -244,6 +246,16 @@ function registerView(view: WorkerView, register: Registry): void {
     collect() {
       this.reset();
       for (const { partition, unaccounted } of view.accounts()) this.set({ partition }, unaccounted);
+    },
+  });
+  new Gauge({
+    name: 'settlefleet_window_rebuild_ratio',
+    help: 'How much of a window of claims is filled again from the results topic; the partition waits meanwhile. None: nothing is rebuilt.',
+    labelNames: ['partition'],
+    registers: [register],
+    collect() {
+      this.reset();
+      for (const { partition, ratio } of view.rebuilds()) this.set({ partition }, ratio);
     },
   });
   new Gauge({

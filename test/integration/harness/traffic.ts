@@ -1,6 +1,6 @@
 /** Traffic from a seed: hot and cold participants, caps that are met, resends, wrong partitions, several debits in a message. */
 import { randomUUID } from 'node:crypto';
-import type { ParticipantEntry, Sending } from './bench.ts';
+import type { Bench, ParticipantEntry, Sending, Sent } from './bench.ts';
 import { participant } from './directory.ts';
 import type { MessageSpec, TransactionSpec } from './message.ts';
 
@@ -74,4 +74,12 @@ export function createTraffic(options: { seed: number; partitions: number; parti
       return { message, sending: misplaced ? { partition: random(options.partitions), key: null } : {} };
     },
   };
+}
+
+/** So many events of the traffic at once; resolves when the broker has them all. */
+export function sendRush(bench: Bench, traffic: Traffic, count: number): Promise<Sent[]> {
+  return Promise.all(Array.from({ length: count }, () => {
+    const { message, sending } = traffic.next();
+    return bench.send(message, sending);
+  }));
 }
