@@ -80,13 +80,6 @@ describe('settlefleet sql, while the sink runs', () => {
     expect(answer.stderr).toMatch(/^[^\n]*nothing[^\n]*UNKNOWN_IDENTIFIER[^\n]*\n$/);
   });
 
-  it('answers every query of docs/analytics.md', { timeout: 120_000 }, async () => {
-    const manual = await readFile(join(import.meta.dirname, '../../docs/analytics.md'), 'utf8');
-    const queries = manual.match(/^    SELECT[^\n]*\n(?:    [^\n]*\n)*/gm) ?? [];
-    expect(queries.length).toBeGreaterThanOrEqual(6);
-    for (const query of queries) expect(await sql([query])).toMatchObject({ exitCode: 0, stderr: '' });
-  });
-
   it('answers no one without the token of its file', { timeout }, async () => {
     const { port } = JSON.parse(await readFile(join(folder, 'data/endpoint.json'), 'utf8')) as { port: number };
     const response = await fetch(`http://127.0.0.1:${port}/`, { method: 'POST', body: 'SELECT 1' });
