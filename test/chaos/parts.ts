@@ -13,7 +13,7 @@ import type { OwnRedis } from '../stack.ts';
 import { until } from '../until.ts';
 import type { ServerWord } from './clickhouse-server.ts';
 
-const startMs = 120_000;
+const startMs = 300_000;
 const aloneMaxMs = 10_000;
 
 export class RedisPair {
