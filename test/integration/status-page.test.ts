@@ -39,11 +39,11 @@ describe.skipIf(browserPath === null)('the status page', () => {
     await bench.deadLetter(await bench.sendValue(Buffer.from('not framed'), { key: 'COBADEFFXXX' }));
 
     await saysIn('#word', /^Ready$/);
-    await saysIn('#outcomes', /Settled 33\.3%\s+\d\s+1\b[^]*Rejected 33\.3%[^]*AM05 duplicate\s+\d\s+1\b[^]*Dead letters 33\.3%[^]*NOT_FRAMED not the wire format\s+\d\s+1\b/);
+    await saysIn('#outcomes', /Settled 33\.3%\s+\d\s+1\b[^]*Rejected 33\.3%[^]*AM05 duplicate\s+\d\s+1\b[^]*Dead letters 33\.3%[^]*NOT_FRAMED not the wire format\s+\d\s+1\b[^]*Unaccounted for\s+–\s+0\b/);
     expect(await open.page.locator('#lanes tr').count()).toBe(bench.partitions);
     expect(await text('#lanes tr:first-child')).toMatch(/^0\s+running\s/);
     expect(await text('#dependencies')).toMatch(/kafka\s+answered\s+registry\s+answered\s+redis\s+answered/);
-    expect(await text('#figures')).toMatch(/Throughput[^]*answers\/s[^]*Latency[^]*99% within, half within \d[^]*Lag[^]*records[^]*Commits[^]*per s/);
+    expect(await text('#figures')).toMatch(/Throughput[^]*answers\/s[^]*Latency[^]*99% within, half within \d[^]*Lag[^]*records[^]*oldest waits [^]*Commits[^]*per s/);
     expect(await open.page.title()).toMatch(/^● [\d.–]+\/s · /);
   });
 

@@ -23,12 +23,20 @@ export interface RegistrySnapshot {
   readonly histograms: Readonly<Record<string, readonly HistogramSeries[]>>;
 }
 
+/** What the page shows; others of ours may have many series. */
+const shown = new Set([
+  'settlefleet_end_to_end_seconds', 'settlefleet_commit_seconds', 'settlefleet_stage_seconds', 'settlefleet_results_total',
+  'settlefleet_dead_letters_total', 'settlefleet_events_consumed_total', 'settlefleet_transactions_aborted_total',
+  'settlefleet_consumer_lag', 'settlefleet_lag_seconds', 'settlefleet_unaccounted_events', 'settlefleet_dependency_up',
+  'settlefleet_sink_rows_total', 'settlefleet_sink_lag',
+]);
+
 export async function snapshotRegistry(registry: Registry): Promise<RegistrySnapshot> {
   const values: Record<string, readonly Series[]> = {};
   const histograms: Record<string, readonly HistogramSeries[]> = {};
   for (const metric of registry.getMetricsAsArray()) {
     // Node's own are left alone: asking for the event loop's lag makes prom-client forget it, and the next scrape be wrong.
-    if (!metric.name.startsWith('settlefleet_')) continue;
+    if (!shown.has(metric.name)) continue;
     const { type, values: series } = await (metric as unknown as Readable).get();
     if (type === 'histogram') histograms[metric.name] = gather(series);
     else values[metric.name] = series.map(({ labels, value }) => ({ labels, value }));

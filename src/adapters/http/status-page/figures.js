@@ -176,10 +176,13 @@ export function outcomeGroups(history) {
     .filter((code) => code !== '')
     .map((code) => ({ code, ...counted(name, { ...labels, [label]: code }) }))
     .filter((row) => row.total > 0);
+  const unaccounted = now.values.settlefleet_unaccounted_events === undefined ? [] : [{ kind: 'Unaccounted for', total: total(now, 'settlefleet_unaccounted_events'), lately: null, rows: [] }];
   return [
     { kind: 'Settled', ...counted('settlefleet_results_total', { status: 'ACSC' }), rows: [] },
     { kind: 'Rejected', ...counted('settlefleet_results_total', { status: 'RJCT' }), rows: coded('settlefleet_results_total', 'reason_code', { status: 'RJCT' }) },
     { kind: 'Dead letters', ...counted('settlefleet_dead_letters_total', {}), rows: coded('settlefleet_dead_letters_total', 'code', {}) },
+    // Taken from Kafka, and neither answered nor in flight: 0, or something is wrong.
+    ...unaccounted,
   ];
 }
 

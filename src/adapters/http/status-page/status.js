@@ -146,6 +146,8 @@ function lagMetric(status) {
 function drawFigures(status) {
   const rate = handled(status);
   const isSink = status.process === 'sink';
+  const ages = status.values.settlefleet_lag_seconds ?? [];
+  const oldest = ages.length === 0 ? undefined : Math.max(...ages.map(({ value }) => value));
   const figures = [
     {
       name: 'Throughput',
@@ -156,7 +158,7 @@ function drawFigures(status) {
     {
       name: 'Lag',
       value: [writeCount(total(status, lagMetric(status))), 'records'],
-      note: (values) => `at most ${writeCount(peakOf(values))} in ${span()}`,
+      note: (values) => `${oldest === undefined ? '' : `oldest waits ${writeSeconds({ seconds: oldest, above: false }).join(' ')}; `}at most ${writeCount(peakOf(values))} in ${span()}`,
       curve: (end) => total(history[end], lagMetric(status)),
     },
   ];
@@ -248,7 +250,7 @@ function drawOutcomes(status) {
   $('outcomes-section').hidden = false;
   for (const old of document.querySelectorAll('#outcomes tbody')) old.remove();
   $('outcomes').append(...groups.map(({ kind, total: sum, lately, rows }) => {
-    const name = element('th', { scope: 'rowgroup' }, kind, element('span', { class: 'part' }, ` ${writeShare(sum / all)}`));
+    const name = element('th', { scope: 'rowgroup' }, kind, lately === null ? '' : element('span', { class: 'part' }, ` ${writeShare(sum / all)}`));
     name.style.setProperty('--share', String(sum / all));
     return element('tbody', { 'data-kind': kind },
       element('tr', { class: 'group' }, name, number(lately), number(sum)),
