@@ -164,6 +164,27 @@ describe('while the registry is away', () => {
     expect(await waiting).toMatchObject([{ kind: 'avro' }]);
   });
 
+  test('hundreds of batches full of invented ids have sixteen requests under way, all together, and each is answered in the end', async () => {
+    proxy.fault = 'is silent';
+    const schemas = freshSchemas();
+    const all = Promise.all(Array.from({ length: 200 }, (_, caller) => schemas.resolve(Array.from({ length: 5 }, (_, i) => neverGiven + caller * 5 + i))));
+    await until('the first requests are given up', () => up.includes(false), 10_000);
+    expect(proxy.asked.length).toBeLessThanOrEqual(32);
+    proxy.fault = 'none';
+    const kinds = (await all).flat().map(({ kind }) => kind);
+    expect(kinds).toHaveLength(1_000);
+    expect(new Set(kinds)).toEqual(new Set(['unknown']));
+  });
+
+  test('many that wait are answered when all is closed', async () => {
+    proxy.fault = 'is silent';
+    const schemas = freshSchemas();
+    const all = Promise.allSettled(Array.from({ length: 40 }, (_, i) => schemas.resolve([neverGiven + i])));
+    await until('it asked', () => proxy.asked.length > 0);
+    schemas.close();
+    expect((await all).every(({ status }) => status === 'rejected')).toBe(true);
+  });
+
   test('what waits is answered when all is closed', async () => {
     proxy.fault = 'refuses';
     const schemas = freshSchemas();

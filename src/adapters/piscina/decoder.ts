@@ -59,10 +59,11 @@ const lostStartsMax = 5;
 /** A message of 1 MiB needs some ten milliseconds. */
 const hungAfterDefaultMs = 5000;
 /**
- * A thread needs a few MiB; a runaway ends here, and not with the machine's memory. With a larger young generation than
+ * A thread needs a few MiB, and some more for the largest event; a runaway ends here, and not with the machine's memory. The
+ * larger this is, the longer it holds up the other lanes before that. With a larger young generation than
  * this, Node 24 often overshoots the limit by so much that it ends the whole process instead of the thread.
  */
-const heapMaxDefaultMib = 512;
+const heapMaxDefaultMib = (maxEventBytes: number): number => Math.max(128, 8 * (maxEventBytes >> 20));
 const youngHeapMaxMib = 32;
 
 export function createDecoder(options: DecoderOptions): ClosableDecoder {
@@ -153,7 +154,7 @@ class ThreadedDecoder implements ClosableDecoder {
       maxQueue: options.threads * tasksPerThread,
       recordTiming: false,
       execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: options.heapMaxMib ?? heapMaxDefaultMib, maxYoungGenerationSizeMb: youngHeapMaxMib },
+      resourceLimits: { maxOldGenerationSizeMb: options.heapMaxMib ?? heapMaxDefaultMib(options.maxEventBytes), maxYoungGenerationSizeMb: youngHeapMaxMib },
     });
     this.#pool.on('error', (error: unknown) => {
       options.log.warn({ error: String(error) }, 'an idle decoder thread died and is replaced');

@@ -17,6 +17,8 @@ const unknownBelievedMs = 1000;
 const unknownRememberedMax = 10_000;
 /** Look-ups at a time for one caller: a batch full of invented ids must not keep another partition's one id waiting. */
 const lookUpsPerCallerMax = 8;
+/** Of all callers together: a lane has many batches here at once, and a registry serves more than this fleet. */
+const requestsMax = 16;
 const retryFirstMs = 100;
 const retryMaxMs = 2000;
 
@@ -53,6 +55,9 @@ class WriterSchemas implements RegistryWriterSchemas {
   #up: boolean | null = null;
   #retryMs = retryFirstMs;
   #nextTryAt = 0;
+  #requests = 0;
+  /** Those who wait for a request to end before they make theirs, in turn. */
+  readonly #inTurn: (() => void)[] = [];
 
   constructor(options: WriterSchemasOptions) {
     this.#client = new RegistryClient(options.url);
@@ -77,6 +82,7 @@ class WriterSchemas implements RegistryWriterSchemas {
 
   close(): void {
     this.#closing.abort();
+    for (const goOn of this.#inTurn.splice(0)) goOn();
   }
 
   #remembered(id: number): WriterSchema | undefined {
@@ -103,10 +109,20 @@ class WriterSchemas implements RegistryWriterSchemas {
       // While the registry is away all who wait ask at one pace, and what is on disk is used without asking.
       if (this.#up === false && performance.now() < this.#nextTryAt) {
         const kept = await this.#keptOnDisk(id);
-        if (kept !== undefined) return kept;
+        if (kept !== undefined) {
+          // It makes no request whose end would call the next.
+          this.#inTurn.shift()?.();
+          return kept;
+        }
         await this.#pause(this.#nextTryAt - performance.now());
         continue;
       }
+      if (this.#requests >= requestsMax) {
+        // The registry may have gone away, or come back, until it is our turn.
+        await new Promise<void>((resolve) => this.#inTurn.push(resolve));
+        continue;
+      }
+      this.#requests++;
       try {
         const schema = await this.#client.schemaById(id, signal);
         this.#answered();
@@ -114,6 +130,9 @@ class WriterSchemas implements RegistryWriterSchemas {
       } catch (error) {
         if (!(error instanceof OutageError)) throw error;
         if (!signal.aborted) this.#failed(error);
+      } finally {
+        this.#requests--;
+        this.#inTurn.shift()?.();
       }
     }
   }
