@@ -177,9 +177,11 @@ async function refuseForeignRows(
   source: SourceTopic,
 ): Promise<void> {
   const { table, partitionColumn, partitions } = claimed;
+  // Where rows have expired, what was counted of them is still there.
+  const holders = table === 'results' ? [table, 'latency_minutes', 'statement_days'] : [table];
   const foreign = await run(clickhouse, 'SELECT argMax(topic, (epoch, claim)) AS last_topic, argMax(topic_id, (epoch, claim)) AS last_id ' +
       `FROM ${database}.sink_claims WHERE table_name = ${quoted(table)} AND partition IN ` +
-      `(SELECT DISTINCT ${partitionColumn} FROM ${database}.${table} WHERE ${partitionColumn} IN (${partitions})) ` +
+      `(${holders.map((holder) => `SELECT DISTINCT ${partitionColumn} FROM ${database}.${holder} WHERE ${partitionColumn} IN (${partitions})`).join(' UNION ALL ')}) ` +
       `GROUP BY partition HAVING last_topic != ${quoted(source.name)} ` +
       `OR (last_id != ${quoted(source.id)} AND last_id != '' AND ${quoted(source.id)} != '') LIMIT 1`,
   );
