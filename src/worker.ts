@@ -42,8 +42,8 @@ const drainDeadlineMs = 10_000;
 /** After SIGTERM; a supervisor's own limit is 30 s as a rule (Kubernetes, Docker with --stop-timeout). */
 const endDeadlineMs = 25_000;
 const pollRecordsMax = 2_000;
-const pendingBytesMax = 64 << 20;
-const epochBytesMax = 32 << 20;
+const pendingBytesMax = 24 << 20;
+const epochBytesMax = 12 << 20;
 const redisCheckMs = 5_000;
 /** Positions that have series of their own. */
 const capUsesTold = 10;

@@ -48,9 +48,9 @@ export async function startChild(
 ): Promise<Child> {
   const metricsPort = await freePort();
   const log = openSync(options.logFile, 'w');
-  const child = spawn(process.execPath, [entry, command], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=8', entry, command], {
     stdio: ['ignore', log, log],
-    env: childEnvironment({ WORKER_ID: name, ...options.environment, METRICS_PORT: String(metricsPort) }),
+    env: childEnvironment({ WORKER_ID: name, MALLOC_ARENA_MAX: '2', ...options.environment, METRICS_PORT: String(metricsPort) }),
   });
   closeSync(log);
   alive.add(child);

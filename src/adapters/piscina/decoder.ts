@@ -64,7 +64,7 @@ const hungAfterDefaultMs = 5000;
  * this, Node 24 often overshoots the limit by so much that it ends the whole process instead of the thread.
  */
 const heapMaxDefaultMib = (maxEventBytes: number): number => Math.max(128, 8 * (maxEventBytes >> 20));
-const youngHeapMaxMib = 32;
+const youngHeapMaxMib = 16;
 
 export function createDecoder(options: DecoderOptions): ClosableDecoder {
   return options.threads === 0 ? new InlineDecoder(options) : new ThreadedDecoder(options);
