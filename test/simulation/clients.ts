@@ -24,10 +24,12 @@ export interface Network {
   lostAnswers: number;
   /** Share of requests that are slow. */
   slow: number;
-  /** Share of EndTxn and TxnOffsetCommit frames that are held up, sent again, and arrive once more later. */
+  /** Share of Produce, EndTxn and TxnOffsetCommit frames that are held up, sent again, and arrive once more later. */
   heldFrames: number;
   /** Share of EndTxn requests that are never answered; half of them are done. */
   silentEnds: number;
+  /** Share of records that a broker refuses for good, so that their Kafka transaction must be aborted. */
+  refusedRecords: number;
 }
 
 function errorOf(code: number, message: string, flags: { readonly isFatal?: boolean; readonly isTxnRequiresAbort?: boolean } = {}): Error {
@@ -550,8 +552,8 @@ class SimProducer extends SimClient {
     this.emit('event.log', { severity: 6, fac: 'FAIL', message: '[thrd:TxnCoordinator]: TxnCoordinator: Disconnected (after 4711ms in state UP)' });
   };
 
-  /** Of the group's coordinator, which is another connection. */
-  readonly #groupHiccup = (): void => {
+  /** Of the group's coordinator, or of a partition's leader: another connection. */
+  readonly #brokerHiccup = (): void => {
     if (((this.#settings['log_level'] as number | undefined) ?? 3) < 6) return;
     this.emit('event.log', { severity: 6, fac: 'FAIL', message: '[thrd:127.0.0.1:9092/1]: 127.0.0.1:9092/1: Disconnected (after 4711ms in state UP)' });
   };
@@ -652,15 +654,20 @@ class SimProducer extends SimClient {
     // A batch that is sent again is known by its sequence number.
     let wasTaken = false;
     const self = this.#self;
+    const produce = (): Answer<null> => {
+      if (wasTaken) return { code: 0, value: null };
+      if (this.world.chance.chance(this.network.refusedRecords)) return { code: codes.notEnoughReplicas };
+      const answer = this.cluster.produce(self, to, part);
+      wasTaken = answer.code === 0;
+      return answer;
+    };
     this.request({
       component: 'data',
       timeoutMs: 60_000,
-      effect: () => {
-        if (wasTaken) return { code: 0, value: null };
-        const answer = this.cluster.produce(self, to, part);
-        wasTaken = answer.code === 0;
-        return answer;
-      },
+      effect: produce,
+      onHiccup: this.#brokerHiccup,
+      late: () => void produce(),
+      lateShare: 0.3,
       done: (error) => {
         if (error !== null) {
           this.#fail(error);
@@ -707,7 +714,7 @@ class SimProducer extends SimClient {
             component: 'groups',
             timeoutMs: Math.max(1, deadline - this.world.now),
             effect: commit,
-            onHiccup: this.#groupHiccup,
+            onHiccup: this.#brokerHiccup,
             late: () => {
               if (this.cluster.isAway('groups')) return;
               this.world.note(`a late TxnOffsetCommit arrives: ${commit().code}`);

@@ -12,6 +12,7 @@ export const codes = {
   unknownTopicOrPartition: 3,
   illegalGeneration: 22,
   unknownMember: 25,
+  notEnoughReplicas: 19,
   rebalanceInProgress: 27,
   invalidProducerEpoch: 47,
   invalidTxnState: 48,
@@ -238,8 +239,8 @@ export class Cluster {
       this.txns.push(txn);
       entry.txn = txn;
       entry.state = 'ongoing';
-      // The coordinator looks for transactions that are too old now and then.
-      this.world.schedule(entry.timeoutMs + this.world.chance.below(5000), () => {
+      // The coordinator looks for transactions that are too old now and then: every 10 s by default.
+      this.world.schedule(entry.timeoutMs + this.world.chance.below(10_000), () => {
         if (entry.txn !== txn || entry.state !== 'ongoing') return;
         this.world.note(`coordinator times out txn ${txn.id} of ${txn.transactionalId}`);
         entry.epoch++;

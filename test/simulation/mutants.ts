@@ -178,9 +178,27 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'an assignment that was lost while it waited is taken',
     file: 'src/adapters/kafka/fleet-log.ts',
-    find: 'if (client().assignmentLost()) {\n          client().unassign();\n          return;\n        }',
-    replace: '',
+    find: `} else if (asked.assignmentLost()) {
+        // It went to somebody else while it waited for us. Taking it would remove the mark.
+        asked.unassign();
+        isWorn = true;
+        forgetAssignment();
+        tell('lost', partitions, asked);
+      } else {`,
+    replace: '} else {',
     faults: ['zombie from its assignment on', 'scale', 'stop'],
+  },
+  {
+    name: 'what a dead owner left open is left to the coordinator',
+    file: 'src/adapters/kafka/transactions.ts',
+    find: 'void endWhatIsOpen(others, isWanted);',
+    replace: '',
+  },
+  {
+    name: 'a member keeps the transactional id of its first assignment',
+    file: 'src/adapters/kafka/transactions.ts',
+    find: 'transactionalId = own!;',
+    replace: 'transactionalId ||= own!;',
   },
   {
     name: 'the routed twin is not assigned',

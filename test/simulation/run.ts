@@ -8,12 +8,13 @@ import { topicNames } from '../../src/domain/topics.ts';
 import { findViolations, isAtRest } from './check.ts';
 import type { Truth } from './check.ts';
 import { Cluster } from './cluster.ts';
-import type { Component } from './cluster.ts';
+import type { Component, Txn } from './cluster.ts';
 import type { SimEvent } from './ports.ts';
 import { groupId, startWorker } from './worker.ts';
 import type { Outside, SimWorker } from './worker.ts';
 import { createWorkload } from './workload.ts';
 import { Chance, World } from './world.ts';
+import type { SimProcess } from './world.ts';
 
 // Promises that are settled run at once, between two events, without a turn of Node's loop.
 setFlagsFromString('--allow-natives-syntax');
@@ -139,9 +140,22 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
   const state = { snapshot: redis.snapshot() };
   const possible: readonly (readonly [string, () => void])[] = [
     ['kill', () => some()?.process.kill()],
+    ['kill at a step', () => {
+      const victim = some()?.process;
+      victim?.strikeAfter(chance.between(1, 80), () => victim.kill());
+    }],
+    ['zombie at a step', () => {
+      const victim = some()?.process;
+      victim?.strikeAfter(chance.between(1, 80), () => victim.pause(chance.chance(0.5) ? chance.below(3000) : 6_500 + chance.below(8_000)));
+    }],
     ['zombie from its assignment on', () => {
+      // Now and then the same process sleeps over the next one too, before it has answered the first.
+      let times = chance.between(1, 3);
+      let first: SimProcess | null = null;
       cluster.onAssigned = (process) => {
-        cluster.onAssigned = null;
+        first ??= process;
+        if (process !== first) return;
+        if (--times === 0) cluster.onAssigned = null;
         process.pause(6_000 + chance.below(6_000));
       };
     }],
@@ -174,6 +188,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
     ['lost answers', () => spell((worker, on) => (worker.network.lostAnswers = on ? 0.2 : 0))],
     ['held frames', () => spell((worker, on) => (worker.network.heldFrames = on ? 0.4 : 0))],
     ['silent commits', () => spell((worker, on) => (worker.network.silentEnds = on ? 0.3 : 0))],
+    ['refused records', () => spell((worker, on) => (worker.network.refusedRecords = on ? 0.1 : 0))],
     ['redis emptied', () => redis.flush()],
     ['redis stale', () => redis.replaceBy(state.snapshot)],
     ['redis snapshot', () => (state.snapshot = redis.snapshot())],
@@ -227,7 +242,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
     cluster.onAssigned = null;
     for (const component of ['data', 'transactions', 'groups'] as const) cluster.awayUntil[component] = 0;
     for (const worker of workers) {
-      worker.network.lostAnswers = worker.network.heldFrames = worker.network.silentEnds = 0;
+      worker.network.lostAnswers = worker.network.heldFrames = worker.network.silentEnds = worker.network.refusedRecords = 0;
       if (worker.process.isPaused) worker.process.pausedUntil = Math.min(worker.process.pausedUntil, world.now + 12_000);
     }
     redis.setAway(false);
@@ -242,15 +257,16 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
 
   const eventsWanted = chance.between(20, 250);
   let published = 0;
+  const publishOne = (): void => {
+    const { partition, key, event } = workload.next(world.now);
+    const offset = cluster.publish(topics.inbound, partition, key, Buffer.from(JSON.stringify(event)));
+    inbound.set(`${partition}:${offset}`, event);
+    published++;
+  };
   const publish = (): void => {
     if (published >= eventsWanted) return;
     const burst = chance.chance(0.2) ? chance.between(2, 25) : 1;
-    for (let i = 0; i < burst && published < eventsWanted; i++) {
-      const { partition, key, event } = workload.next(world.now);
-      const offset = cluster.publish(topics.inbound, partition, key, Buffer.from(JSON.stringify(event)));
-      inbound.set(`${partition}:${offset}`, event);
-      published++;
-    }
+    for (let i = 0; i < burst && published < eventsWanted; i++) publishOne();
     world.schedule(chance.unit() * 2 * burst * (troubleMs / eventsWanted), publish);
   };
 
@@ -272,6 +288,26 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
     }
     return isDone();
   };
+  /** The promise of 10 s, where nothing else is amiss: whoever has a Kafka transaction open is killed. */
+  const killInTheMiddle = (): void => {
+    for (let i = 0; i < 3 * partitions; i++) publishOne();
+    const until = world.now + 5_000;
+    let open: Txn | undefined;
+    while (open?.outcome !== 'open' && world.step(until)) {
+      runMicrotasks();
+      open = cluster.txns.at(-1);
+    }
+    const owned = Number(open?.transactionalId.split('-').at(-1));
+    const victim = workers.find(({ fleet }) => fleet.lanes().some(({ partition }) => partition === owned));
+    if (open?.outcome !== 'open' || victim === undefined) return void violations.push('Nobody begins a Kafka transaction for what was published at rest.');
+    // At any moment between its first request and its end.
+    victim.process.strikeAfter(chance.between(1, 25), () => victim.process.kill());
+    while (victim.process.alive && world.step(until)) runMicrotasks();
+    if (!victim.process.alive) count('kill with a Kafka transaction open');
+    for (let i = 0; i < partitions; i++) publishOne();
+    if (!go(world.now + 10_000, () => isAtRest(truth))) violations.push(`${victim.process.name} was killed, and 10 s later not everything is answered.`);
+    go(world.now + 15_000, () => false);
+  };
   const deadline = quietFrom + 240_000;
   const rested = go(deadline, () => world.now > quietFrom && published >= eventsWanted && isAtRest(truth));
   if (violations.length === 0 && !rested) violations.push('The run does not come to rest within 240 s after the last fault.');
@@ -280,6 +316,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
     if (recoveredMs > 60_000) world.note(`slow recovery: ${Math.round(recoveredMs)} ms`);
     // Everything that is still on its way arrives: markers, late frames, zombies.
     go(world.now + 15_000, () => false);
+    if (violations.length === 0 && chance.chance(0.3)) killInTheMiddle();
     ended = true;
     for (const worker of workers) stop(worker);
     if (violations.length === 0) go(world.now + 30_000, () => workers.every(({ process }) => !process.alive));

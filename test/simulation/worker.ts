@@ -53,7 +53,7 @@ export function startWorker(outside: Outside, workerId: string, incarnation: num
   const name = `${workerId}#${incarnation}`;
   const process = new SimProcess(world, name);
   const timing = process.timing();
-  const network: Network = { lostAnswers: 0, slow: 0.02, heldFrames: 0, silentEnds: 0 };
+  const network: Network = { lostAnswers: 0, slow: 0.02, heldFrames: 0, silentEnds: 0, refusedRecords: 0 };
   const clients = simulatedClients({ cluster, process, network });
   const tell = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => outside.onLog(name, level, fields, message);
   const log: Log = { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') };

@@ -54,6 +54,8 @@ export class SimProcess {
   alive = true;
   /** Stopped (SIGSTOP) until then. */
   pausedUntil = 0;
+  /** What strikes this process behind one of its next steps, and behind how many. */
+  #strike: { stepsLeft: number; readonly run: () => void } | null = null;
   readonly #world: World;
   readonly #onKilled: (() => void)[] = [];
 
@@ -71,6 +73,19 @@ export class SimProcess {
     if (!this.alive) return;
     this.alive = false;
     for (const tell of this.#onKilled) tell();
+  }
+
+  /** Strikes behind one of the next steps of this process: between any two things that it does, however close. */
+  strikeAfter(steps: number, run: () => void): void {
+    this.#strike = { stepsLeft: steps, run };
+  }
+
+  /** The process has done one more step. */
+  stepped(): void {
+    if (this.#strike === null || --this.#strike.stepsLeft > 0) return;
+    const { run } = this.#strike;
+    this.#strike = null;
+    run();
   }
 
   /** What the outside world notices: connections are reset. */
@@ -164,6 +179,7 @@ export class World {
       }
     }
     next.run();
+    owner?.stepped();
     return true;
   }
 

@@ -6,6 +6,15 @@
  *
  * A rebalance callback answers an assignment at once, with everything held. If it waited until positions are restored, the
  * group could go on to its next generation meanwhile without telling us, and we would commit old lanes in its name.
+ *
+ * A client that has lost an assignment is replaced by a fresh one. It tells of a loss by one mark, which the answer to any
+ * rebalance removes, and what it asked for before stands in a queue:
+ *
+ *     1. the process is stopped for longer than its session; the client marks the assignment as lost, and joins anew
+ *     2. the process is stopped again: that assignment, still in the queue, is lost too, and the client joins once more
+ *     3. we answer the first, which removes the mark; the second looks as good as the third
+ *
+ * Nothing that the client says then can be told from what was true a generation ago. A fresh one has no queue.
  */
 import { FatalError } from '../../errors.ts';
 import { coPartitioned } from '../../domain/topics.ts';
@@ -14,13 +23,14 @@ import type { RecordBatch } from '../../codec/record-batch.ts';
 import type { CommitOutcome, FleetLog, KafkaTransaction, Log, Rebalance, Timing } from '../../ports.ts';
 import { systemTiming } from '../system/timing.ts';
 import { asError, call, connect, consume, countPartitions, disconnect, kafkaErrorCodes, librdkafkaClients, packMessages } from './client.ts';
-import type { KafkaClients, KafkaConsumer, Message } from './client.ts';
+import type { KafkaClients, Message } from './client.ts';
 import { createTransactions } from './transactions.ts';
 import type { GroupMember } from './transactions.ts';
 
 const requestTimeoutMs = 5000;
 const retryDelayMs = 250;
 const errorPauseMs = 50;
+const leaveTimeoutMs = 10_000;
 /** librdkafka's OFFSET_BEGINNING. */
 const oldest = -2;
 
@@ -53,6 +63,11 @@ function behind(messages: readonly Message[], { topic, partition }: RecordBatch,
 export function createFleetLog(options: FleetLogOptions): FleetLog {
   const { topics, log, timing = systemTiming, clients = librdkafkaClients } = options;
   let consumer: Consumer | undefined;
+  /** It has lost an assignment: `poll` replaces it. */
+  let isWorn = false;
+  /** Clients that were replaced, on their way out of the group. */
+  let closing: Promise<unknown> = Promise.resolve();
+  let isMember = true;
   let partitionCount = 0;
   let deadLetterPartitionCount = 0;
   let takeOverMs = 0;
@@ -61,6 +76,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
   /** The first is what the process ends with. */
   const failures: FatalError[] = [];
   const rebalances: Rebalance[] = [];
+  const toldBy = new WeakMap<Rebalance, Consumer>();
   /** Partitions assigned to us, by whether their records flow. */
   const assigned = new Map<number, 'awaitingRelease' | 'flowing' | 'held'>();
   /** Counts assignments: what was begun under one must not end under the next. */
@@ -95,33 +111,40 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
     { topic: topics.routed, partition },
   ];
 
-  const onRebalance = function (this: KafkaConsumer, error: unknown, assignment: readonly { topic: string; partition: number }[]): void {
+  const forgetAssignment = (): void => {
+    generation++;
+    assigned.clear();
+    positions.clear();
+  };
+
+  const tell = (kind: Rebalance['kind'], partitions: readonly number[], by: Consumer): void => {
+    const rebalance = { kind, partitions };
+    toldBy.set(rebalance, by);
+    rebalances.push(rebalance);
+  };
+
+  const onRebalance = (asked: Consumer, error: unknown, assignment: readonly { topic: string; partition: number }[]): void => {
     const code = (error as { code?: number } | undefined)?.code;
     const partitions = assignment.filter((place) => place.topic === topics.inbound).map((place) => place.partition);
     try {
-      if (code === kafkaErrorCodes.assignPartitions) {
-        // 1. The client hands us an assignment; before we take it, the process is stopped for longer than its session.
-        // 2. The client finds the session over, marks the assignment as lost and joins anew, without asking us.
-        // 3. We take the assignment that waited: it is another member's by now, and taking it would remove the mark.
-        if (client().assignmentLost()) {
-          client().unassign();
-          return;
-        }
+      if (stopping || isWorn || asked !== consumer) {
+        asked.unassign();
+      } else if (code !== kafkaErrorCodes.assignPartitions) {
+        tell(asked.assignmentLost() ? 'lost' : 'revoked', partitions, asked);
+      } else if (asked.assignmentLost()) {
+        // It went to somebody else while it waited for us. Taking it would remove the mark.
+        asked.unassign();
+        isWorn = true;
+        forgetAssignment();
+        tell('lost', partitions, asked);
+      } else {
         const places = partitions.flatMap(both);
-        generation++;
-        assigned.clear();
-        positions.clear();
+        forgetAssignment();
         for (const partition of partitions) assigned.set(partition, 'awaitingRelease');
-        client().assign(places.map((place) => ({ ...place, offset: 0 })));
-        if (places.length > 0) client().pause(places);
-        rebalances.push({ kind: 'assigned', partitions });
-        return;
+        asked.assign(places.map((place) => ({ ...place, offset: 0 })));
+        if (places.length > 0) asked.pause(places);
+        tell('assigned', partitions, asked);
       }
-      if (stopping) {
-        client().unassign();
-        return;
-      }
-      rebalances.push({ kind: client().assignmentLost() ? 'lost' : 'revoked', partitions });
     } catch (thrown) {
       // A callback of the client has no caller to throw to.
       if (!stopping) failures.push(new FatalError('The Kafka client refused a rebalance.', { cause: thrown }));
@@ -129,7 +152,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
   };
 
   const openConsumer = async (): Promise<Consumer> => {
-    const candidate = clients.createConsumer(options.brokers, options.workerId, {
+    const candidate: Consumer = clients.createConsumer(options.brokers, options.workerId, {
       'group.id': options.groupId,
       'isolation.level': 'read_committed',
       'partition.assignment.strategy': 'range',
@@ -145,13 +168,14 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       // A topic that is not there yet must be noticed soon once it is.
       'topic.metadata.refresh.interval.ms': 30_000,
       'allow.auto.create.topics': false,
-      rebalance_cb: onRebalance,
+      rebalance_cb: (error: unknown, assignment: readonly { topic: string; partition: number }[]) => onRebalance(candidate, error, assignment),
     });
     candidate.on('partition.eof', (eof) => {
-      const position = positions.get(`${eof.topic} ${eof.partition}`);
+      const position = candidate === consumer ? positions.get(`${eof.topic} ${eof.partition}`) : undefined;
       if (position !== undefined) position.drainedTo = eof.offset;
     });
     candidate.on('event.error', (error) => {
+      if (candidate !== consumer) return;
       if ((error as { isFatal?: boolean }).isFatal === true || error.code === kafkaErrorCodes.fatal) {
         failures.push(new FatalError(`The Kafka consumer failed for good: ${error.message}`, { cause: error }));
       }
@@ -163,6 +187,15 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       throw error;
     }
     return candidate;
+  };
+
+  const replaceConsumer = async (): Promise<void> => {
+    const fresh = await openConsumer();
+    log.warn({}, 'An assignment was lost: joining the group anew, by a fresh client');
+    closing = Promise.all([closing, disconnect(client(), leaveTimeoutMs, timing)]);
+    consumer = fresh;
+    isWorn = false;
+    if (isMember) consumer.subscribe([topics.inbound]);
   };
 
   /** Tries until it works; says once that it waits. */
@@ -263,6 +296,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       throwFailure();
       let messages;
       try {
+        if (isWorn) await replaceConsumer();
         messages = await consume(client(), recordsMax, waitMs);
       } catch (thrown) {
         const error = asError(thrown);
@@ -303,11 +337,10 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
         if (rebalance.partitions.length > 0) transactions.takeOver(rebalance.partitions, currentMember(rebalance.partitions));
         return;
       }
-      // One that came after this event has ended what it is about.
-      if (rebalances.some(({ kind }) => kind === 'assigned')) return;
-      generation++;
-      assigned.clear();
-      positions.clear();
+      // By a client that was replaced since.
+      if (toldBy.get(rebalance) !== consumer) return;
+      isWorn ||= client().assignmentLost();
+      forgetAssignment();
       client().unassign();
     },
 
@@ -348,14 +381,22 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       return position === undefined ? null : { next: position.next, drainedTo: position.drainedTo };
     },
 
-    leave: () => client().unsubscribe(),
-    join: () => client().subscribe([topics.inbound]),
+    leave() {
+      isMember = false;
+      client().unsubscribe();
+    },
+
+    join() {
+      isMember = true;
+      if (!isWorn) client().subscribe([topics.inbound]);
+    },
 
     async stop() {
       if (stopped) return;
       stopped = stopping = true;
       await transactions.stop();
-      if (consumer !== undefined) await disconnect(consumer, 10_000, timing);
+      if (consumer !== undefined) await disconnect(consumer, leaveTimeoutMs, timing);
+      await closing;
     },
   };
 }
