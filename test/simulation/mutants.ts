@@ -146,8 +146,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a commit whose answer was lost is taken for done',
     file: 'src/adapters/kafka/transactions.ts',
-    find: "if (owner.lost()) return 'fenced';",
-    replace: "if (owner.lost()) return 'fenced'; if (error.code !== -1) return 'committed';",
+    find: 'if (owner.lost() || (await renew(() => !owner.lost())) === null) return givenUp();',
+    replace: "if (owner.lost() || (await renew(() => !owner.lost())) === null) return givenUp(); if (error.code !== -1) return 'committed';",
   },
   {
     name: 'nobody asks whether the partitions are still ours before the commit',
@@ -235,14 +235,14 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'an abandoned lane is waited for',
     file: 'src/lane.ts',
-    find: 'await this.#untilAbandoned(this.#ports.pipeline.settle(decoded, this.#book!, this.#ports.epoch, this.signal));',
-    replace: 'await this.#ports.pipeline.settle(decoded, this.#book!, this.#ports.epoch, this.signal);',
+    find: 'await this.#untilAbandoned(this.#ports.pipeline.settle(decoded, journey, this.#book!, this.#ports.epoch, this.signal));',
+    replace: 'await this.#ports.pipeline.settle(decoded, journey, this.#book!, this.#ports.epoch, this.signal);',
   },
   {
     name: 'batches of a lane overtake each other',
     file: 'src/lane.ts',
-    find: 'this.#tail = this.#tail.then(() => this.#settle(records, decoded));',
-    replace: 'this.#tail = Promise.all([this.#tail, this.#settle(records, decoded)]).then(() => undefined);',
+    find: 'this.#tail = this.#tail.then(() => this.#settle(records, decoded, journey));',
+    replace: 'this.#tail = Promise.all([this.#tail, this.#settle(records, decoded, journey)]).then(() => undefined);',
   },
 ];
 

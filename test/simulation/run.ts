@@ -290,6 +290,8 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
   };
   /** The promise of 10 s, where nothing else is amiss: whoever has a Kafka transaction open is killed. */
   const killInTheMiddle = (): void => {
+    // A zombie that wakes is a fault of its own.
+    while (workers.some(({ process }) => process.isPaused)) go(world.now + 15_000, () => false);
     for (let i = 0; i < 3 * partitions; i++) publishOne();
     const until = world.now + 5_000;
     let open: Txn | undefined;
