@@ -134,7 +134,7 @@ export class Bench {
   /** Runs a command that must end with exit code 0. */
   async command(...args: string[]): Promise<Ended> {
     const ended = await runCommand(args, this.environment);
-    if (ended.code !== 0) throw new Error(`settlefleet ${args.join(' ')} ended with ${ended.code}\n${ended.stdout}\n${ended.stderr}`);
+    if (ended.code !== 0) throw new Error(`settlefleet ${args.join(' ')} ended with ${ended.code ?? ended.signal}\n${ended.stdout}\n${ended.stderr}`);
     return ended;
   }
 
