@@ -175,6 +175,8 @@ class FatePlan {
   /** Late, only what has not happened yet is dealt. */
   wanted: (kind: string) => boolean = () => true;
   readonly kinds: readonly string[];
+  /** The first time round each kind is dealt once, so that a short run has all of them. */
+  readonly #isFresh: Record<Role, boolean> = { worker: true, sink: true };
   readonly #random: Random;
   readonly #cards: Readonly<Record<Role, readonly { readonly kind: string; readonly deal: () => Fate }[]>>;
   readonly #decks: Record<Role, { readonly kind: string; readonly deal: () => Fate }[]> = { worker: [], sink: [] };
@@ -201,6 +203,10 @@ class FatePlan {
   next(role: Role): Fate {
     if (this.isCalm) return { kind: 'spared' };
     const deck = this.#decks[role];
+    if (this.#isFresh[role]) {
+      this.#isFresh[role] = false;
+      deck.push(...shuffled([...new Map(this.#cards[role].map((card) => [card.kind, card])).values()], this.#random));
+    }
     const cards = this.#cards[role].filter(({ kind }) => this.wanted(kind));
     if (deck.length === 0) deck.push(...shuffled(cards.length > 0 ? cards : this.#cards[role], this.#random));
     let card = deck.pop();
