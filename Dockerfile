@@ -28,7 +28,7 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY . .
 # What the fleet keeps between two starts, e.g. the schemas that it has met.
 RUN mkdir -p /var/lib/settlefleet && chown node:node /var/lib/settlefleet
-# Memory, see docs/operations.md: V8 and glibc would take a third more, and give no throughput for it.
+# Memory, see docs/operations.md: V8 and glibc would take about half as much again. What this costs in CPU is in bench/RESULTS.md.
 ENV NODE_ENV=production \
     NODE_OPTIONS=--max-semi-space-size=8 \
     MALLOC_ARENA_MAX=2 \
