@@ -4,7 +4,8 @@
  *
  * Source: contract section 7. `LOG_LEVEL`, `SCHEMA_CACHE_DIR` and `ADMIN_TOKEN` are ours.
  */
-import { availableParallelism, hostname } from 'node:os';
+import { availableParallelism, homedir, hostname } from 'node:os';
+import { join } from 'node:path';
 import { ConfigurationError } from './errors.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -144,6 +145,12 @@ function readConfig(environment: Environment, note: (setting: ShownSetting) => v
     schemaCacheDir: text('SCHEMA_CACHE_DIR', './.data/schemas'),
     adminToken: secret('ADMIN_TOKEN'),
   };
+}
+
+/** Where `settlefleet sql` remembers what was typed, as the XDG base directory specification has it. */
+export function historyFile(environment: Environment = process.env): string {
+  const state = environment['XDG_STATE_HOME'] || join(homedir(), '.local/state');
+  return join(state, 'settlefleet/sql_history');
 }
 
 /** What `./dev demo` is told beside the settings: where Prometheus and Grafana are, and the file of targets to scrape. */

@@ -2,13 +2,18 @@
  * `settlefleet sql` on the embedded engine: through the sink while one runs, directly where none does; it reads, and does
  * nothing else.
  */
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { createChdbConnection } from 'chdb/connection';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openTerminal } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
 import { until } from '../until.ts';
-import { sql as ask, startSink } from './process.ts';
+import { environmentOf, sql as ask, startSink } from './process.ts';
 import type { Answer, SinkProcess } from './process.ts';
 import { createWorld } from './support.ts';
 import type { SinkWorld } from './support.ts';
@@ -98,6 +103,63 @@ describe('settlefleet sql, while the sink runs', () => {
       return !done && ++answered >= 10;
     }, 30_000);
     expect((await long).exitCode).toBe(0);
+  });
+});
+
+describe('settlefleet sql on a terminal, without a query', () => {
+  const shell = (): Terminal =>
+    openTerminal([process.execPath, 'src/main.ts', 'sql'], { ...environmentOf(world, `chdb:${folder}/data`, 'shell'), XDG_STATE_HOME: join(folder, 'state') });
+  /** What ends the shell's answer: its next prompt. */
+  const prompted = (answer: string): RegExp => new RegExp(`${answer}[^]*payments> $`);
+
+  it('is a shell: statements over lines, an error in a line or two, Ctrl-C for the query, a history for the next time', { timeout }, async () => {
+    const first = shell();
+    await until('it asks', () => first.shown().includes('payments> '), 20_000);
+    await first.answer("SELECT count() * 2,\n'a;b' -- not the end;\nFROM results;\n", prompted('│ +200 │ a;b'));
+    const error = await first.answer('SELECT nothing FROM results;\n', prompted('UNKNOWN_IDENTIFIER'));
+    expect(error.split('\n').length).toBeLessThanOrEqual(4);
+    await first.answer('DROP TABLE results;\n', prompted('read-only'));
+    await first.answer('SELECT 1 FORMAT Parquet;\n', prompted('--format Parquet'));
+    await first.answer('tables\n', prompted('positions_now +The position'));
+    await first.answer('describe dead_letters\n', prompted('value_size +UInt64 +Bytes'));
+    await first.answer('\\format CSVWithNames\n', prompted('CSVWithNames'));
+    await first.answer('SELECT 7 AS seven;\n', prompted('"seven"\n7\n'));
+    await first.answer('SELECT value_sha\t', /value_sha256/);
+    await first.answer('\u0003', prompted(''));
+
+    await first.answer('SELECT count() FROM numbers(1000000000000) WHERE cityHash64(number) % 7 = 1;\n', /= 1;\n/);
+    const long = async (): Promise<string> => (await sql(["SELECT count() FROM system.processes WHERE query LIKE '%cityHash64%' AND query NOT LIKE '%system.processes%'"])).stdout;
+    await until('it runs', async () => (await long()) === '1\n', 20_000);
+    await first.answer('\u0003', prompted('Cancelled'));
+    await until('it does not run on', async () => (await long()) === '0\n', 20_000);
+    first.type('\u0004');
+    expect(await first.end()).toBe(0);
+
+    const second = shell();
+    await until('it asks', () => second.shown().includes('payments> '), 20_000);
+    await second.answer('\u001b[A', /cityHash64/);
+    await second.answer('\u001b[A', /SELECT 7 AS seven;/);
+    await second.answer('\n', prompted('│ +7 │'));
+    second.type('exit\n');
+    expect(await second.end()).toBe(0);
+  });
+
+  it('shows control characters of strangers as question marks', { timeout }, async () => {
+    const answer = openTerminal([process.execPath, 'src/main.ts', 'sql', "SELECT '\\x1b[31mred' FORMAT TSVRaw"], environmentOf(world, `chdb:${folder}/data`, 'shell'));
+    expect(await answer.end()).toBe(0);
+    expect(answer.shown()).toBe('?[31mred\n');
+  });
+
+  it('gives bytes of a binary format whole to a file or a pipe', { timeout }, async () => {
+    const { stdout: bytes } = await promisify(execFile)(process.execPath, ['src/main.ts', 'sql', '--format', 'Parquet', 'SELECT * FROM results'], {
+      env: environmentOf(world, `chdb:${folder}/data`, 'file'),
+      encoding: 'buffer',
+    });
+    await writeFile(join(folder, 'rows.parquet'), bytes);
+    const session = createChdbConnection({ path: join(folder, 'other') });
+    const read = await session.chdb.queryAsync(`SELECT count(), uniqExact(event_id) FROM file('${join(folder, 'rows.parquet')}', 'Parquet')`, { format: 'TabSeparated' });
+    await session.close();
+    expect(read.text()).toBe('100\t100\n');
   });
 });
 

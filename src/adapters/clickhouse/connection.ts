@@ -29,8 +29,11 @@ export interface PassRequest {
 }
 
 export interface ClickhouseConnection {
-  /** Runs one statement; gives its result in `format`, or in the one that the statement itself names. */
-  query(sql: string, format: string): Promise<Buffer>;
+  /**
+   * Runs one statement; gives its result in `format`, or in the one that the statement itself names. Aborted: it is ended
+   * where it runs, too, and the call rejects.
+   */
+  query(sql: string, format: string, signal?: AbortSignal): Promise<Buffer>;
   /** One insert, which becomes one part or nothing. `refused`: `refuseWhen` was true. */
   insert(request: InsertRequest): Promise<'inserted' | 'refused'>;
   /** One INSERT ... SELECT. `refused`: its guard was true. */

@@ -2,11 +2,12 @@
  * The ClickHouse engine in this process (chdb), over a folder that one process at a time can hold. Its queries run on
  * libuv's threads, so the event loop goes on; only opening the folder does not.
  */
+import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ChdbConnection } from 'chdb/connection';
 import { ConfigurationError, OutageError } from '../../errors.ts';
-import { guardRefusedCode, oneLineOf } from './connection.ts';
+import { guardRefusedCode, oneLineOf, quoted } from './connection.ts';
 import type { ClickhouseConnection } from './connection.ts';
 
 type CreateConnection = (options: { path: string }) => ChdbConnection;
@@ -17,7 +18,7 @@ export async function openEmbeddedSession(path: string): Promise<ClickhouseConne
   const folder = resolve(path);
   try {
     await mkdir(folder, { recursive: true });
-    return embeddedConnection(create({ path: folder }));
+    return embeddedConnection(() => create({ path: folder }));
   } catch (error) {
     throw new OutageError(
       'clickhouse',
@@ -39,14 +40,29 @@ async function loadEngine(): Promise<CreateConnection> {
   }
 }
 
-function embeddedConnection(connection: ChdbConnection): ClickhouseConnection {
+function embeddedConnection(create: () => ChdbConnection): ClickhouseConnection {
+  const connection = create();
+  const plainQuery = async (sql: string, format: string): Promise<Buffer> => {
+    try {
+      const result = await connection.chdb.queryAsync(sql, { format });
+      return Buffer.from(result.bytes());
+    } catch (error) {
+      throw asOutage(error);
+    }
+  };
   return {
-    async query(sql, format) {
+    async query(sql, format, signal) {
+      if (signal === undefined) return plainQuery(sql, format);
+      signal.throwIfAborted();
+      const mark = `/* ${randomUUID()} */`;
+      const end = (): void => {
+        endMarkedQuery(create(), mark).catch(() => undefined);
+      };
+      signal.addEventListener('abort', end, { once: true });
       try {
-        const result = await connection.chdb.queryAsync(sql, { format });
-        return Buffer.from(result.bytes());
-      } catch (error) {
-        throw asOutage(error);
+        return await plainQuery(`${sql}\n${mark}`, format);
+      } finally {
+        signal.removeEventListener('abort', end);
       }
     },
 
@@ -81,6 +97,18 @@ function embeddedConnection(connection: ChdbConnection): ClickhouseConnection {
 
     close: () => connection.close(),
   };
+}
+
+/**
+ * The engine neither interrupts a query that was begun nor lets us name it, so a comment at its end does. It is ended from
+ * another session: its own waits for it, and may be one that only reads.
+ */
+async function endMarkedQuery(session: ChdbConnection, mark: string): Promise<void> {
+  try {
+    await session.chdb.queryAsync(`KILL QUERY WHERE endsWith(query, ${quoted(mark)}) ASYNC`, { format: 'TabSeparated' });
+  } finally {
+    await session.close();
+  }
 }
 
 function asOutage(error: unknown): Error {

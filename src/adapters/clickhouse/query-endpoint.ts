@@ -66,9 +66,11 @@ export async function startQueryEndpoint(options: {
     const format = request.headers[formatHeader];
     if (typeof format !== 'string' || !/^\w{1,64}$/.test(format)) return send(response, 400, 'The format is not a name.');
     if (waiting.length >= waitingMax) return send(response, 503, 'Too many queries are waiting.');
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
     const session = await take();
     try {
-      send(response, 200, await session.query(query, format));
+      if (!gone.signal.aborted) send(response, 200, await session.query(query, format, gone.signal));
     } catch (error) {
       send(response, 400, error instanceof Error ? error.message : String(error));
     } finally {
@@ -104,8 +106,11 @@ export async function startQueryEndpoint(options: {
   };
 }
 
-/** Asks the sink that holds the folder. Null when none answers; throws `OutageError` with ClickHouse's words. */
-export async function askEndpoint(path: string, query: string, format: string): Promise<Buffer | null> {
+/**
+ * Asks the sink that holds the folder. Null when none answers; throws `OutageError` with ClickHouse's words. Aborted: the
+ * sink sees that nobody waits any more, and ends the query.
+ */
+export async function askEndpoint(path: string, query: string, format: string, signal?: AbortSignal): Promise<Buffer | null> {
   const endpoint = await readEndpointFile(path);
   if (endpoint === null) return null;
   let response: Response;
@@ -114,9 +119,10 @@ export async function askEndpoint(path: string, query: string, format: string): 
       method: 'POST',
       headers: { [tokenHeader]: endpoint.token, [formatHeader]: format },
       body: query,
-      signal: AbortSignal.timeout(askTimeoutMs),
+      signal: AbortSignal.any([AbortSignal.timeout(askTimeoutMs), ...(signal === undefined ? [] : [signal])]),
     });
   } catch (error) {
+    if (signal?.aborted) throw new OutageError('clickhouse', 'The query was cancelled.', { cause: error });
     if (error instanceof DOMException && error.name === 'TimeoutError') {
       throw new OutageError('clickhouse', `The sink (process ${endpoint.pid}) did not answer within ${askTimeoutMs / 1000} s.`);
     }

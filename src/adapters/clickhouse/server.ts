@@ -37,14 +37,19 @@ export function openServer(url: string, database?: string): ClickhouseConnection
     log: { level: ClickHouseLogLevel.OFF },
   });
 
-  const query = async (sql: string, format: string): Promise<Buffer> => {
+  const query = async (sql: string, format: string, signal?: AbortSignal): Promise<Buffer> => {
+    const queryId = randomUUID();
     try {
       const { stream } = await client.exec({
         query: sql,
+        query_id: queryId,
+        ...(signal === undefined ? {} : { abort_signal: signal }),
         clickhouse_settings: { default_format: format, wait_end_of_query: 1 } as ClickHouseSettings,
       });
       return await bufferOf(stream);
     } catch (error) {
+      // The server goes on with a query whose asker has gone.
+      if (signal?.aborted) await query(`KILL QUERY WHERE query_id = ${quoted(queryId)} ASYNC`, 'TabSeparated');
       throw asOutage(error);
     }
   };
