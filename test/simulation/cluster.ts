@@ -122,6 +122,8 @@ interface Group {
 export type Answer<T> = { readonly code: 0; readonly value: T } | { readonly code: number; readonly value?: undefined };
 const ok = <T>(value: T): Answer<T> => ({ code: 0, value });
 const fail = (code: number): Answer<never> => ({ code });
+/** How often a session is looked at while its coordinator is away. */
+const awayLookMs = 250;
 
 export type Component = 'data' | 'transactions' | 'groups';
 
@@ -382,10 +384,12 @@ export class Cluster {
   }
 
   #watchSession(group: Group, member: Member): void {
-    this.world.schedule(Math.max(10, member.deadline - this.world.now + 1), () => {
+    // An outage may end earlier than it was to: it is looked at again and again, not waited out.
+    const lookInMs = this.isAway('groups') ? awayLookMs : Math.max(10, member.deadline - this.world.now + 1);
+    this.world.schedule(lookInMs, () => {
       if (group.members.get(member.id) !== member) return;
       // The coordinator is away: sessions begin anew when it is back.
-      if (this.isAway('groups')) member.deadline = this.awayUntil.groups + member.sessionMs;
+      if (this.isAway('groups')) member.deadline = this.world.now + member.sessionMs;
       // A member that waits for the others in a JoinGroup is alive as long as its connection is.
       if (member.hasJoined && group.state === 'preparing') member.deadline = this.world.now + member.sessionMs;
       if (member.deadline <= this.world.now) this.#remove(group, member.id, 'timed out');

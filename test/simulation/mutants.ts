@@ -150,13 +150,6 @@ export const mutants: readonly Mutant[] = [
     replace: "if (owner.lost() || (await renew(() => !owner.lost())) === null) return givenUp(); if (error.code !== -1) return 'committed';",
   },
   {
-    name: 'nobody asks whether the partitions are still ours before the commit',
-    file: 'src/adapters/kafka/transactions.ts',
-    find: 'if (movedOn || owner.lost()) {',
-    replace: 'if (movedOn) {',
-    faults: ['zombie', 'no group coordinator', 'redis slow', 'scale'],
-  },
-  {
     name: 'a producer is kept after a hiccup',
     file: 'src/adapters/kafka/transactions.ts',
     find: 'producer === undefined || suspects.has(producer)',
