@@ -250,13 +250,16 @@ export class Fleet {
     this.#options.log.error({ partition, outcomes }, `Unaccounted for: ${found}`);
   }
 
-  /** Committed position of a partition as lag counts it: markers that were read past do not lag. */
-  committedPosition(topic: string, partition: number): number | null {
+  /**
+   * Committed position of a partition as lag counts it: markers that were read past do not lag. Null: nothing was ever
+   * committed; undefined: not known yet.
+   */
+  committedPosition(topic: string, partition: number): number | null | undefined {
     const lane = this.#lanes.get(partition);
     if (lane?.book != null) return lane.book.committed(topic);
     // Being restored, or halted.
     const found = this.#foundCommitted.get(partition);
-    return found?.[topic === this.#options.topics.inbound ? 'inbound' : 'routed'] ?? null;
+    return found?.[topic === this.#options.topics.inbound ? 'inbound' : 'routed'];
   }
 
   /** The lane's book, for those who watch; null while it is not running. */

@@ -20,6 +20,7 @@ export interface Lag {
 interface Ends {
   readonly low: number;
   readonly high: number;
+  readonly committed: number;
   /** When the oldest record was put into Kafka that is neither committed nor taken by us; null when there is none. */
   readonly waitingSince: number | null;
 }
@@ -59,18 +60,22 @@ export class LagWatch {
       for (const topic of [this.#topics.inbound, this.#topics.routed]) {
         const ends = this.#ends.get(`${topic} ${partition}`);
         if (ends === undefined) continue;
+        const committed = this.#committed(topic, partition, ends);
+        if (committed === undefined) continue;
         // The two offsets are not read at the same instant.
-        const records = Math.max(0, ends.high - this.#committed(topic, partition, ends));
-        const since = this.#oldestTaken(topic, partition) ?? ends.waitingSince;
+        const records = Math.max(0, ends.high - committed);
+        const since = this.#oldestTaken(topic, partition) ?? (ends.committed === committed ? ends.waitingSince : null);
         lags.push({ topic, partition, records, ageMs: since === null || records === 0 ? 0 : Math.max(0, this.#timing.now() - since) });
       }
     }
     return lags;
   }
 
-  async #ask(topic: string, partition: number): Promise<Ends> {
-    const ends = await this.#reader.watermarks(topic, partition);
-    const committed = this.#committed(topic, partition, ends);
+  async #ask(topic: string, partition: number): Promise<Ends | null> {
+    const marks = await this.#reader.watermarks(topic, partition);
+    const committed = this.#committed(topic, partition, marks);
+    if (committed === undefined) return null;
+    const ends = { ...marks, committed };
     // What was taken tells its age itself. Nothing is while a lane is held, being restored, or halted.
     if (this.#oldestTaken(topic, partition) !== null || committed >= ends.high) return { ...ends, waitingSince: null };
     let waitingSince: number | null = null;
@@ -80,8 +85,10 @@ export class LagWatch {
     return { ...ends, waitingSince };
   }
 
-  #committed(topic: string, partition: number, { low }: { readonly low: number }): number {
-    return this.#fleet.committedPosition(topic, partition) ?? low;
+  /** Undefined while the lane does not know it yet. */
+  #committed(topic: string, partition: number, { low }: { readonly low: number }): number | undefined {
+    const committed = this.#fleet.committedPosition(topic, partition);
+    return committed === null ? low : committed;
   }
 
   #oldestTaken(topic: string, partition: number): number | null {

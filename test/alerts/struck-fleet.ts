@@ -65,11 +65,13 @@ export class StruckFleet {
   }
 
   /** On the ports that Prometheus knows, so that a worker that is started again is the same instance. */
-  async startWorkers(): Promise<void> {
-    this.workers = await Promise.all(
-      this.#ports.map((port, index) => this.bench.startWorker({ METRICS_PORT: String(port), WORKER_ID: `${this.bench.group}-${index}` })),
-    );
-    await Promise.all(this.workers.map((worker) => worker.ready(60_000)));
+  async startWorkers(ready = true): Promise<void> {
+    await Promise.all(this.#ports.map((_, index) => this.startWorker(index)));
+    if (ready) await Promise.all(this.workers.map((worker) => worker.ready(60_000)));
+  }
+
+  async startWorker(index: number): Promise<void> {
+    this.workers[index] = await this.bench.startWorker({ METRICS_PORT: String(this.#ports[index]), WORKER_ID: `${this.bench.group}-${index}` });
   }
 
   async startSink(): Promise<void> {
@@ -150,15 +152,21 @@ export class StruckFleet {
     return new Set(data.alerts.filter(({ state }) => state === 'firing').map(({ labels }) => labels.alertname));
   }
 
-  /** Waits until each of these has fired, be it not all at a time. */
-  async fired(names: readonly string[], boundMs: number): Promise<void> {
-    const waiting = new Set(names);
+  /** Waits until each of these has fired, be it not all at a time; gives those that did. */
+  async firedOf(names: readonly string[], boundMs: number): Promise<ReadonlySet<string>> {
+    const fired = new Set<string>();
     await until(`the alerts ${names.join(', ')}`, async () => {
-      for (const name of await this.firing()) waiting.delete(name);
-      return waiting.size === 0;
-    }, boundMs).catch((error: unknown) => {
-      throw new Error(`Not fired: ${[...waiting].join(', ')}`, { cause: error });
-    });
+      for (const name of await this.firing()) if (names.includes(name)) fired.add(name);
+      return fired.size === names.length;
+    }, boundMs).catch(() => undefined);
+    return fired;
+  }
+
+  /** The same, and throws when one did not. */
+  async fired(names: readonly string[], boundMs: number): Promise<void> {
+    const fired = await this.firedOf(names, boundMs);
+    const missing = names.filter((name) => !fired.has(name));
+    if (missing.length > 0) throw new Error(`Not fired within ${boundMs} ms: ${missing.join(', ')}`);
   }
 
   async quiet(names: readonly string[] | 'all', boundMs: number): Promise<void> {

@@ -1,0 +1,136 @@
+/**
+ * Fires the alerts (all but one, see docs/dashboards.md), one after another, by striking a real fleet with a real Prometheus over
+ * it: `./dev alerts [--draw FOLDER] [--pace PAYMENTS_A_SECOND]`, ten minutes. Then tries every panel of the dashboards on what
+ * Prometheus has seen, and draws them. Exit code 1 when an alert did not fire, fired where nothing was wrong, or a panel is without
+ * data.
+ */
+import { mkdirSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { assertEveryPanelHasData, dashboardPaths } from '../dashboards/panels.ts';
+import { drawDashboard } from '../../scripts/dashboards/draw.ts';
+import { startStandIn } from '../sink/clickhouse-stand-in.ts';
+import { alertNames } from './scaled-rules.ts';
+import { StruckFleet } from './struck-fleet.ts';
+
+const { values } = parseArgs({ options: { draw: { type: 'string' }, pace: { type: 'string', default: '40' } } });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+
+const begun = performance.now();
+const say = (line: string): void => console.log(`${((performance.now() - begun) / 1000).toFixed(0).padStart(5)} s  ${line}`);
+const found = new Set<string>();
+const problems = { push: (problem: string): unknown => found.add(problem) };
+const fired = new Set<string>();
+/** Whatever fired at any time, wanted or not. */
+const seen = new Set<string>();
+
+const clickhouse = await startStandIn();
+const fleet = await StruckFleet.start({ ownKafka: true, workers: 2, sink: true, clickhouseUrl: clickhouse.url });
+const { bench, redis, kafka } = fleet;
+const watching = setInterval(() => void fleet.firing().then((names) => names.forEach((name) => seen.add(name)), () => undefined), 1000);
+const pace = Number(values.pace);
+
+/** Strikes, waits until each alert has fired, and then, after the relief, until it has ended. */
+async function strike(what: string, alerts: readonly string[], provoke: () => Promise<unknown>, relieve: () => Promise<unknown> = async () => undefined): Promise<void> {
+  say(`${what}: ${alerts.join(', ')}`);
+  try {
+    const before = await fleet.firing();
+    for (const name of alerts) if (before.has(name)) problems.push(`${name} fires before: ${what}`);
+    await provoke();
+    for (const name of await fleet.firedOf(alerts, 100_000)) fired.add(name);
+    for (const name of alerts) if (!fired.has(name)) problems.push(`${name} did not fire: ${what}`);
+  } catch (error) {
+    problems.push(`${what}: ${String(error)}`);
+  }
+  await relieve().catch((error: unknown) => problems.push(`${what}, relief: ${String(error)}`));
+  await fleet.quiet(alerts, 120_000).catch(() => problems.push(`${alerts.join(', ')} did not end: ${what}`));
+}
+
+try {
+  fleet.keepSending(pace);
+  // A fleet that begins on an empty Redis fills its windows; that is over after half a minute.
+  await new Promise((resolve) => setTimeout(resolve, 45_000));
+  await fleet.quiet('all', 300_000).catch(() => problems.push('Alerts fire from the start.'));
+  say('Nothing fires. It stays so for 30 s.');
+  for (let second = 0; second < 30; second++) {
+    for (const name of await fleet.firing()) problems.push(`${name} fires where nothing is wrong.`);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+
+  let late: NodeJS.Timeout | undefined;
+  await strike('a sender that delivers a minute late', ['SettlementIsLate'], async () => {
+    late = setInterval(() => void fleet.sendLate(10, 60_000).catch(() => undefined), 500);
+  }, async () => clearInterval(late));
+
+  await strike('a sender that breaks its messages', ['ManyDeadLetters'], () => fleet.sendGarbage(400));
+
+  await strike('Redis comes back empty', ['RedisForgot'], async () => {
+    await redis.kill();
+    await redis.start();
+  });
+
+  await strike('Redis is frozen', ['DependencyIsAway', 'SettlementStandsStill', 'ProcessIsNotReady', 'LagGrows'],
+    async () => redis.signal('SIGSTOP'),
+    async () => redis.signal('SIGCONT'));
+
+  await strike('the broker is frozen for 50 s', ['TransactionsAreAborted', 'AccountsAreNotCompared'], async () => {
+    kafka!.signal('SIGSTOP');
+    setTimeout(() => kafka!.signal('SIGCONT'), 50_000);
+  });
+
+  await strike('ClickHouse is away', ['SinkFallsBehind'], () => clickhouse.goAway(), () => clickhouse.comeBack());
+
+  await strike('the sink ends', ['NoSinkIsScraped'], () => fleet.sink!.terminate(), () => fleet.startSink());
+
+  await strike('a worker is killed three times', ['ProcessRestartsOften'], async () => {
+    for (let i = 0; i < 3; i++) {
+      await fleet.workers[0]!.kill();
+      await fleet.startWorker(0);
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+    }
+  });
+
+  fleet.stopSending();
+  await bench.atRest(120_000);
+  await strike('no worker runs', ['NoWorkerIsScraped'], () => fleet.endWorkers(), () => fleet.startWorkers());
+
+  const places: { offset: number }[] = [];
+  await strike('Kafka deletes what was not read', ['EventsAreUnaccountedFor'], async () => {
+    await fleet.endWorkers();
+    const value = fleet.anEvent();
+    for (let i = 0; i < 6; i++) places.push(await bench.sendValue(value, { partition: 1, key: 'x' }));
+    await fleet.deleteRecords(1, places[4]!.offset);
+    await fleet.startWorkers();
+  }, () => fleet.endWorkers());
+
+  await strike('somebody moves an offset of the group', ['LaneIsHalted'], async () => {
+    await fleet.moveOffset(2, 1);
+    await fleet.startWorkers(false);
+  }, async () => {
+    await fleet.endWorkers();
+    await fleet.moveOffset(2, -1);
+    await fleet.startWorkers();
+  });
+
+  fleet.keepSending(pace);
+  await new Promise((resolve) => setTimeout(resolve, 20_000));
+  fleet.stopSending();
+  const seconds = Math.ceil((performance.now() - begun) / 1000);
+  for (const path of dashboardPaths()) {
+    await assertEveryPanelHasData(fleet.prometheus.url, path, { rangeSeconds: seconds, rateInterval: '10s' }).catch((error: unknown) => problems.push(String(error)));
+    if (values.draw === undefined) continue;
+    mkdirSync(values.draw, { recursive: true });
+    say(`drawn: ${await drawDashboard({ prometheusUrl: fleet.prometheus.url, dashboardPath: path, folder: values.draw, rangeSeconds: seconds, rateInterval: '10s' })}`);
+  }
+} finally {
+  clearInterval(watching);
+  await fleet.close();
+  await clickhouse.close();
+}
+
+const notTried = alertNames().filter((name) => !fired.has(name));
+say(`Fired: ${[...fired].sort().join(', ')}.`);
+const others = [...seen].filter((name) => !fired.has(name));
+if (others.length > 0) say(`Beside them: ${others.join(', ')}.`);
+say(`Not provoked: ${notTried.join(', ') || 'none'}.`);
+for (const problem of found) console.log(`PROBLEM ${problem}`);
+process.exit(found.size === 0 ? 0 : 1);
