@@ -1,97 +1,119 @@
 /**
  * How fast a backlog is worked off: N events become visible at once (one Kafka transaction of upstream's), and the clock
  * runs until the group's committed offsets stand behind the last of them. Every answer is compared with what must become of
- * the event; a run with a wrong one is discarded and said to be so.
+ * the event; a run with a wrong one is discarded and said to be so. Subjects take turns in each round.
  *
- * `./dev bench drain [--events 100000] [--warm 40000] [--rounds 3] [--workers 1] [--subjects fleet,ceiling,streams] [--sink]`.
- * `--warm 0`: cold, the clock runs from the start of the processes. Subjects take turns in each round:
- *
- *     fleet    settlefleet worker, as it is
- *     ceiling  the same Kafka client and transactions with nothing between: what this client can do at most
- *     streams  Kafka Streams 4.1, exactly_once_v2, an expert's version of the job without ISO 20022 validation
+ * `./dev bench drain --help` lists the options; bench/README.md says how to read it.
  */
-import { cpus, loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
 import { table } from '../src/cli/console.ts';
 import { measureDrain } from './drain-round.ts';
 import type { DrainFigures } from './drain-round.ts';
-import { ceiling, fleet, streams } from './peers/subjects.ts';
-import type { Subject } from './peers/subjects.ts';
+import { subjectsOf, subjectNames } from './peers/subjects.ts';
+import { progress, Recording, saidDuration, sayHead } from './record.ts';
+import type { BenchRound } from './record.ts';
+import { readSettings } from './settings.ts';
+import { grouped, saidSpread, spread } from './statistics.ts';
 
-const subjects: Readonly<Record<string, Subject>> = { fleet, ceiling, streams };
+const forms = {
+  events: { default: 100_000, what: 'events that are drained while the clock runs' },
+  warm: { default: 40_000, least: 0, what: 'events drained before, to warm up' },
+  cold: { default: false, what: 'nothing is warmed up: the clock runs from the start of the processes' },
+  rounds: { default: 3, what: 'rounds; in each all subjects take their turn' },
+  workers: { default: [1], what: 'processes of the subject; several numbers: each in turn' },
+  transactions: { default: 1, what: 'transactions in each message' },
+  participants: { default: 64, least: 2, what: 'participants' },
+  partitions: { default: 8, what: 'partitions' },
+  'commit-interval-ms': { default: 100, what: 'how often subjects commit' },
+  sink: { default: false, what: 'the fleet runs once more with the sink beside it' },
+  subjects: { default: ['fleet', 'streams', 'plain', 'ceiling'], oneOf: subjectNames, what: `of ${subjectNames.join(', ')}` },
+} as const;
+
+interface Variant {
+  readonly name: string;
+  readonly subject: ReturnType<typeof subjectsOf>[number];
+  readonly workers: number;
+  readonly sink: boolean;
+}
 
 export async function run(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      events: { type: 'string', default: '100000' },
-      warm: { type: 'string', default: '40000' },
-      rounds: { type: 'string', default: '3' },
-      workers: { type: 'string', default: '1' },
-      participants: { type: 'string', default: '64' },
-      partitions: { type: 'string', default: '8' },
-      subjects: { type: 'string', default: 'fleet,ceiling,streams' },
-      sink: { type: 'boolean', default: false },
-    },
-  });
-  const number = (name: Exclude<keyof typeof values, 'subjects' | 'sink'>): number => Number(values[name]);
-  const chosen = values.subjects.split(',').map((name) => {
-    const subject = subjects[name];
-    if (subject === undefined) throw new Error(`--subjects: ${name} is none of ${Object.keys(subjects).join(', ')}`);
-    return { name, subject };
-  });
-  console.log(`Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown CPU'}, ${new Date().toISOString().slice(0, 10)}; load ${loadavg().map((load) => load.toFixed(1)).join(' ')}`);
-  console.log(`${values.events} events of about 1.9 KB after ${values.warm} to warm up, ${values.partitions} partitions, ${values.participants} participants, 1% duplicates, 0.5% wrong; ${values.workers} process(es)${values.sink ? ' and a sink' : ''}\n`);
-
-  const measured = new Map<string, DrainFigures[]>(chosen.map(({ name }) => [name, []]));
-  for (let round = 1; round <= number('rounds'); round++) {
-    for (const { name, subject } of chosen) {
-      const figures = await measureDrain(subject, {
-        seed: round,
-        events: number('events'),
-        warm: number('warm'),
-        workers: number('workers'),
-        participants: number('participants'),
-        partitions: number('partitions'),
-        sink: values.sink && name === 'fleet',
-      });
-      if (figures === null) {
-        measured.delete(name);
-        console.log(`round ${round}  ${name} cannot be measured here: ${subject.lacking()}`);
-        chosen.splice(chosen.findIndex((one) => one.name === name), 1);
-        continue;
+  const settings = readSettings('drain', forms, args);
+  if (settings === null) return;
+  const { rounds, transactions } = settings;
+  const warm = settings.cold ? 0 : settings.warm;
+  const recording = new Recording('drain', args, settings);
+  const variants: Variant[] = [];
+  for (const subject of subjectsOf(settings.subjects)) {
+    const reason = subject.lacking() ?? (transactions > 1 && !subject.takesBulk ? 'it takes messages with one transaction only' : null);
+    if (reason !== null) {
+      recording.skip(subject.name, reason);
+      console.log(`${subject.name} is skipped: ${reason}`);
+      continue;
+    }
+    for (const workers of settings.workers) {
+      if (workers > 1 && subject.oneProcess) continue;
+      const name = settings.workers.length > 1 ? `${subject.name} x ${workers}` : subject.name;
+      variants.push({ name, subject, workers, sink: false });
+      recording.subject(name, workers === 1 ? subject.what : `${subject.what}; ${workers} processes`);
+      if (settings.sink && subject.startSink !== undefined) {
+        variants.push({ name: `${name} + sink`, subject, workers, sink: true });
+        recording.subject(`${name} + sink`, `${subject.what}; and the sink beside it`);
       }
-      console.log(`round ${round}  ${name.padEnd(8)} ${said(figures)}`);
-      if (figures.faults.length === 0) measured.get(name)!.push(figures);
-      else console.log(`          DISCARDED: ${figures.faults.slice(0, 3).join('; ')}`);
     }
   }
-  console.log('');
-  for (const line of summary(measured)) console.log(line);
+  sayHead('drain', [
+    `${grouped(settings.events)} events ${warm === 0 ? 'cold' : `after ${grouped(warm)} to warm up`}, ${transactions} transaction(s) each, ${settings.partitions} partitions, ${grouped(settings.participants)} participants, 1% duplicates, 0.5% wrong`,
+    `takes ${saidDuration(rounds * variants.reduce((sum, { subject }) => sum + 15 + (settings.events + warm) * transactions / subject.eventsPerSecond, 0))}`,
+  ]);
+
+  for (let round = 1; round <= rounds; round++) {
+    for (const { name, subject, workers, sink } of variants) {
+      const figures = await measureDrain(subject, {
+        seed: round, events: settings.events, transactions, warm, workers, sink, participants: settings.participants,
+        partitions: settings.partitions, commitIntervalMs: settings['commit-interval-ms'],
+        onProgress: (left) => progress.show(`round ${round}/${rounds} ${name}: ${grouped(left)} events left`),
+      });
+      progress.clear();
+      recording.add(drainRound(round, name, figures, { workers, sink }));
+      console.log(`round ${round}  ${name.padEnd(16)} ${saidDrain(figures)}`);
+      if (figures.faults.length > 0) console.log(`          DISCARDED: ${figures.faults.slice(0, 3).join('; ')}`);
+    }
+  }
+  recording.finish(drainSummary(variants.map(({ name }) => name), recording.counted));
 }
 
-function said(figures: DrainFigures): string {
-  const perEvent = (seconds: number): string => ((seconds / figures.events) * 1e6).toFixed(1);
-  return `${Math.round(figures.events / figures.seconds)} events/s, CPU an event: ${perEvent(figures.cpu.subject)} µs, broker ${perEvent(figures.cpu.kafka)}, Redis ${perEvent(figures.cpu.redis)}; ${figures.memoryMegabytes} MB at most`;
+export function drainRound(round: number, subject: string, figures: DrainFigures, parameters: BenchRound['parameters']): BenchRound {
+  const { cpu, seconds, memoryMegabytes, faults } = figures;
+  const microseconds = (spent: number): number => (spent / figures.events) * 1e6;
+  return {
+    round, subject, parameters, histograms: {}, series: {}, discarded: faults,
+    figures: {
+      events: figures.events, seconds, eventsPerSecond: figures.events / seconds, transactionsPerSecond: (figures.events * figures.transactions) / seconds,
+      subjectCpuMicrosecondsAnEvent: microseconds(cpu.subject), kafkaCpuMicrosecondsAnEvent: microseconds(cpu.kafka), redisCpuMicrosecondsAnEvent: microseconds(cpu.redis),
+      memoryMegabytes,
+    },
+  };
 }
 
-/** Medians and ranges; ratios to the fleet, of medians. */
-function summary(measured: ReadonlyMap<string, readonly DrainFigures[]>): string[] {
-  const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? NaN;
-  const rows = [...measured].filter(([, all]) => all.length > 0).map(([name, all]) => {
-    const rates = all.map(({ events, seconds }) => events / seconds);
-    return {
-      name, rate: median(rates), low: Math.min(...rates), high: Math.max(...rates),
-      cpu: median(all.map(({ cpu, events }) => (cpu.subject / events) * 1e6)),
-      memory: Math.max(...all.map(({ memoryMegabytes }) => memoryMegabytes)),
-    };
+export function saidDrain({ events, seconds, cpu, memoryMegabytes }: DrainFigures): string {
+  const perEvent = (spent: number): string => ((spent / events) * 1e6).toFixed(1);
+  return `${grouped(events / seconds).padStart(7)} events/s, CPU an event: ${perEvent(cpu.subject)} µs, broker ${perEvent(cpu.kafka)}, Redis ${perEvent(cpu.redis)}; ${memoryMegabytes} MB at most`;
+}
+
+/** Medians and ranges; ratios of medians to the fleet, or to the first subject where it is not there. */
+export function drainSummary(names: readonly string[], rounds: readonly BenchRound[]): string[] {
+  const rows = names.flatMap((name) => {
+    const own = rounds.filter(({ subject }) => subject === name);
+    if (own.length === 0) return [];
+    const of = (figure: string) => spread(own.map(({ figures }) => figures[figure]!));
+    return [{ name, rate: of('eventsPerSecond'), cpu: of('subjectCpuMicrosecondsAnEvent'), kafka: of('kafkaCpuMicrosecondsAnEvent'), redis: of('redisCpuMicrosecondsAnEvent'), memory: of('memoryMegabytes') }];
   });
-  const own = rows.find(({ name }) => name === 'fleet');
-  const ratio = (of: number | undefined, to: number): string => (of === undefined ? '' : (of / to).toFixed(2));
+  const first = rows.find(({ name }) => name === 'fleet') ?? rows[0];
+  if (first === undefined) return ['No round counts.'];
   return table(
-    ['subject', 'events/s', 'range', 'CPU µs an event', 'MB', 'fleet is so many times as fast', 'and takes this much of its CPU'],
-    rows.map(({ name, rate, low, high, cpu, memory }) => [
-      name, Math.round(rate), `${Math.round(low)}-${Math.round(high)}`, cpu.toFixed(1), memory, ratio(own?.rate, rate), ratio(own?.cpu, cpu),
+    ['subject', 'events/s', 'CPU µs an event', 'broker', 'Redis', 'MB', `${first.name} is so many times as fast`, 'and takes this much of its CPU'],
+    rows.map(({ name, rate, cpu, kafka, redis, memory }) => [
+      name, saidSpread(rate), saidSpread(cpu, (value) => value.toFixed(1)), kafka.median.toFixed(1), redis.median.toFixed(1), memory.most,
+      (first.rate.median / rate.median).toFixed(2), (first.cpu.median / cpu.median).toFixed(2),
     ]),
   );
 }

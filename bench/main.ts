@@ -1,6 +1,7 @@
 /** `./dev bench NAME...`: runs one measurement of this folder, or says which there are. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { UsageError } from './settings.ts';
 
 interface Measurement {
   run(args: readonly string[]): void | Promise<void>;
@@ -17,5 +18,11 @@ if (name === undefined || !names.includes(name) || !existsSync(join(import.meta.
   process.exitCode = 2;
 } else {
   const measurement = (await import(`./${name}.ts`)) as Measurement;
-  await measurement.run(args);
+  try {
+    await measurement.run(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`bench ${name}: ${error.message}`);
+    process.exitCode = 2;
+  }
 }

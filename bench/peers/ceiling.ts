@@ -1,14 +1,14 @@
 /**
  * The ceiling: the fleet's own Kafka adapter with nothing between reading and writing. Each record is answered by 300 bytes,
- * in Kafka transactions of 100 ms with the offsets. No thread, no parser, no Redis, no decision.
+ * in Kafka transactions of the commit interval with the offsets. No thread, no parser, no Redis, no decision.
  */
 import { createFleetLog } from '../../src/adapters/kafka/fleet-log.ts';
 import { RecordSlab } from '../../src/codec/record-slab.ts';
 import { topicNames } from '../../src/domain/topics.ts';
 
-const commitIntervalMs = 100;
 const answer = new Uint8Array(300);
-const environment = process.env as Record<'KAFKA_BROKERS' | 'GROUP' | 'PROCESS' | 'TOPIC_PREFIX', string>;
+const environment = process.env as Record<'KAFKA_BROKERS' | 'GROUP' | 'PROCESS' | 'TOPIC_PREFIX' | 'COMMIT_INTERVAL_MS', string>;
+const commitIntervalMs = Number(environment.COMMIT_INTERVAL_MS);
 const topics = topicNames(environment.TOPIC_PREFIX);
 const say = (fields: object, message: string): void => console.log(message, JSON.stringify(fields));
 

@@ -1,7 +1,7 @@
 /** What is measured: how each subject is started on a fleet's topics, and ended. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, openSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../src/config.ts';
 import { startChild } from '../../src/demo/children.ts';
@@ -11,18 +11,35 @@ export interface Place {
   readonly config: Config;
   readonly topics: TopicNames;
   readonly folder: string;
+  /** Of subjects that commit by the clock. */
+  readonly commitIntervalMs: number;
   readonly environment: Readonly<Record<string, string>>;
 }
 
 export interface Running {
+  readonly name: string;
   readonly pid: number;
+  /** Where `/metrics` is served; null: nowhere. */
+  readonly metricsPort: number | null;
+  /** It has ended by itself. */
+  exited(): boolean;
   end(): Promise<unknown>;
 }
 
 export interface Subject {
   readonly name: string;
+  /** For a reader who sees the name for the first time. */
+  readonly what: string;
   /** It writes PaymentResults, which can be looked at. */
   readonly answers: boolean;
+  /** It keeps the whole contract: also what it refuses, and why, is compared. */
+  readonly isWhole: boolean;
+  /** It takes messages with more than one transaction. */
+  readonly takesBulk: boolean;
+  /** It cannot be spread over several processes. */
+  readonly oneProcess: boolean;
+  /** About what it does on two cores, to say beforehand how long a measurement takes. */
+  readonly eventsPerSecond: number;
   /** What this machine lacks for it; null: nothing. */
   lacking(): string | null;
   start(place: Place, processes: number): Promise<readonly Running[]>;
@@ -31,7 +48,12 @@ export interface Subject {
 
 export const fleet: Subject = {
   name: 'fleet',
+  what: 'settlefleet worker, as it is',
   answers: true,
+  isWhole: true,
+  takesBulk: true,
+  oneProcess: false,
+  eventsPerSecond: 15_000,
   lacking: () => null,
   start: (place, processes) => Promise.all(Array.from({ length: processes }, (_, i) => settlefleet(place, `worker-${i}`, 'worker'))),
   startSink: async (place) => [await settlefleet(place, 'sink', 'sink')],
@@ -40,12 +62,17 @@ export const fleet: Subject = {
 async function settlefleet(place: Place, name: string, command: string): Promise<Running> {
   const child = await startChild(`${place.config.consumerGroup}-${name}`, command, { logFile: join(place.folder, `${name}.log`), environment: place.environment });
   await child.ready();
-  return child;
+  return { name: child.name, pid: child.pid, metricsPort: child.metricsPort, exited: () => child.exited() !== null, end: () => child.end() };
 }
 
 export const ceiling: Subject = {
   name: 'ceiling',
+  what: 'the same Kafka client and Kafka transactions with nothing between',
   answers: false,
+  isWhole: false,
+  takesBulk: true,
+  oneProcess: false,
+  eventsPerSecond: 25_000,
   lacking: () => null,
   start: async (place, processes) =>
     Array.from({ length: processes }, (_, i) => started(process.execPath, [join(import.meta.dirname, 'ceiling.ts')], place, `ceiling-${i}`)),
@@ -56,7 +83,12 @@ const streamsJars = join(streamsFolder, 'target', 'jars');
 
 export const streams: Subject = {
   name: 'streams',
+  what: 'Kafka Streams 4.1, exactly_once_v2, as an expert would write it',
   answers: true,
+  isWhole: false,
+  takesBulk: false,
+  oneProcess: false,
+  eventsPerSecond: 12_000,
   lacking() {
     const java = process.env['STACK_JAVA'] ?? '';
     if (!existsSync(join(dirname(java), 'javac'))) return 'a JDK (javac) beside the stack\'s Java';
@@ -64,9 +96,11 @@ export const streams: Subject = {
   },
   async start(place, processes) {
     const java = process.env['STACK_JAVA']!;
-    if (!existsSync(streamsJars)) {
-      const built = spawnSync('mvn', ['-B', '-q', '-f', join(streamsFolder, 'pom.xml'), 'package'], { encoding: 'utf8', env: { ...process.env, JAVA_HOME: dirname(dirname(java)) } });
-      if (built.status !== 0) throw new Error(`the Kafka Streams peer could not be built\n${built.stdout}${built.stderr}`);
+    const source = join(streamsFolder, 'src', 'main', 'java', 'SettlementPeer.java');
+    const built = join(streamsFolder, 'target', 'classes', 'SettlementPeer.class');
+    if (!existsSync(streamsJars) || !existsSync(built) || statSync(built).mtimeMs < statSync(source).mtimeMs) {
+      const building = spawnSync('mvn', ['-B', '-q', '-f', join(streamsFolder, 'pom.xml'), 'package'], { encoding: 'utf8', env: { ...process.env, JAVA_HOME: dirname(dirname(java)) } });
+      if (building.status !== 0) throw new Error(`the Kafka Streams peer could not be built\n${building.stdout}${building.stderr}`);
     }
     const classpath = `${join(streamsFolder, 'target', 'classes')}:${join(streamsJars, '*')}`;
     return Array.from({ length: processes }, (_, i) => {
@@ -77,24 +111,48 @@ export const streams: Subject = {
   },
 };
 
-function started(program: string, args: readonly string[], { config, topics, folder }: Place, name: string): Running {
+export const plain: Subject = {
+  name: 'plain',
+  what: 'the plain Node way: KafkaJS-like API, fast-xml-parser a message a task in Piscina, SET NX a payment, a Kafka transaction a batch',
+  answers: true,
+  isWhole: false,
+  takesBulk: true,
+  oneProcess: true,
+  eventsPerSecond: 1_500,
+  lacking: () => null,
+  start: async (place) => [started(process.execPath, [join(import.meta.dirname, 'plain', 'main.ts')], place, 'plain')],
+};
+
+const all: Readonly<Record<string, Subject>> = { fleet, streams, plain, ceiling };
+export const subjectNames = Object.keys(all);
+
+export function subjectsOf(names: readonly string[]): Subject[] {
+  return names.map((name) => all[name]!);
+}
+
+function started(program: string, args: readonly string[], { config, topics, folder, commitIntervalMs }: Place, name: string): Running {
   const log = openSync(join(folder, `${name}.log`), 'w');
   const child = spawn(program, [...args], {
     stdio: ['ignore', log, log],
     env: {
       ...process.env, KAFKA_BROKERS: config.kafkaBrokers, GROUP: config.consumerGroup, PROCESS: name,
-      INBOUND: topics.inbound, RESULTS: topics.results, DEAD_LETTER: topics.deadLetter, CREDITS: topics.routed, TOPIC_PREFIX: config.topicPrefix,
+      INBOUND: topics.inbound, RESULTS: topics.results, DEAD_LETTER: topics.deadLetter, CREDITS: topics.routed, POSITIONS: topics.positions, REDIS_URL: config.redisUrl, SCHEMA_REGISTRY_URL: config.schemaRegistryUrl, TOPIC_PREFIX: config.topicPrefix, COMMIT_INTERVAL_MS: String(commitIntervalMs),
     },
   });
-  process.once('exit', () => child.kill('SIGKILL'));
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
   return {
+    name,
     pid: child.pid!,
+    metricsPort: null,
+    exited: () => child.exitCode !== null || child.signalCode !== null,
     async end() {
       const gone = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : Promise.resolve();
       child.kill('SIGTERM');
       const hard = setTimeout(() => child.kill('SIGKILL'), 10_000);
       await gone;
       clearTimeout(hard);
+      process.off('exit', kill);
     },
   };
 }

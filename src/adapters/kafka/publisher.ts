@@ -53,8 +53,11 @@ export interface Publisher {
 }
 
 export interface TransactionalPublisher {
-  /** All of them in one Kafka transaction, or none. Throws `OutageError` when it is not certain that they are there. */
-  publishAll(records: readonly OutgoingRecord[]): Promise<void>;
+  /**
+   * All of them in one Kafka transaction, or none. Throws `OutageError` when it is not certain that they are there. Each is
+   * taken only when there is room for it, and its bytes are copied then.
+   */
+  publishAll(records: Iterable<OutgoingRecord>): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -47,7 +47,7 @@ public final class SettlementPeer {
         settings.put(StreamsConfig.CLIENT_ID_CONFIG, env.get("PROCESS"));
         settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, env.get("KAFKA_BROKERS"));
         settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
-        settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 100);
+        settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, Integer.parseInt(env.get("COMMIT_INTERVAL_MS")));
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 2);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, args[0]);
         settings.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
