@@ -165,6 +165,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       'fetch.wait.max.ms': 100,
       'fetch.message.max.bytes': 2 << 20,
       'queued.max.messages.kbytes': 4 << 10,
+      'fetch.queue.backoff.ms': 10,
       // A topic that is not there yet must be noticed soon once it is.
       'topic.metadata.refresh.interval.ms': 30_000,
       'allow.auto.create.topics': false,
