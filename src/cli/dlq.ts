@@ -16,6 +16,7 @@ import { deadLetterEnds, placeOf, readDeadLetter, readDeadLetters } from './dead
 import type { DeadLetter } from './dead-letters.ts';
 import { ledgerKey, readLedger, redrive } from './redrive.ts';
 import type { DefineCommand } from './program.ts';
+import { since } from './time-option.ts';
 import { redrivenTopic } from './topic-plan.ts';
 import { counted, wholeNumber } from './topics.ts';
 
@@ -331,15 +332,4 @@ function place(text: string): Place {
 
 function places(text: string, earlier: readonly Place[]): Place[] {
   return [...earlier, place(text)];
-}
-
-const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** Milliseconds since the epoch. */
-function since(text: string): number {
-  const ago = /^(\d{1,9})([smhd])$/.exec(text);
-  if (ago !== null) return Date.now() - Number(ago[1]) * unitMs[ago[2]!]!;
-  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : NaN;
-  if (Number.isNaN(time)) throw new InvalidArgumentError('It must be a time such as 2026-11-23T06:00:00Z, or 15m, 6h, 2d.');
-  return time;
 }

@@ -13,6 +13,7 @@ import { CommandError, ConfigurationError, FatalError, OutageError } from '../er
 import { defineConfigCommand } from './config.ts';
 import { defineDlqCommand } from './dlq.ts';
 import { defineDoctorCommand } from './doctor.ts';
+import { defineExplainCommand } from './explain.ts';
 import { defineOperatorCommands } from './operator.ts';
 import { defineParticipantsCommand } from './participants.ts';
 import { defineSinkCommand } from './sink.ts';
@@ -41,6 +42,7 @@ const commands: readonly DefineCommand[] = [
   defineDlqCommand,
   defineSqlCommand,
   defineValidateCommand,
+  defineExplainCommand,
   defineVerifyCommand,
   defineDoctorCommand,
   defineConfigCommand,

@@ -8,10 +8,8 @@ import type { StoredRows } from '../verify/clickhouse.ts';
 import type { VerifyReport } from '../verify/verify.ts';
 import { formatAmount } from '../domain/amount.ts';
 import { print, table } from './console.ts';
+import { createProgress } from './progress.ts';
 import type { DefineCommand } from './program.ts';
-
-/** A terminal is told this often how far it is. */
-const progressMs = 500;
 
 interface Options {
   readonly json?: boolean;
@@ -90,23 +88,6 @@ async function reachClickhouse(
     if (wanted === true) throw error;
     return { ask: null, notes: [`ClickHouse was not compared: ${error instanceof Error ? error.message : String(error)}`] };
   }
-}
-
-function createProgress(): { show(text: string): void; clear(): void } {
-  if (!process.stderr.isTTY) return { show() {}, clear() {} };
-  let shownAt = 0;
-  let width = 0;
-  return {
-    show(text) {
-      if (Date.now() - shownAt < progressMs) return;
-      shownAt = Date.now();
-      process.stderr.write(`\r${text.padEnd(width)}`);
-      width = text.length;
-    },
-    clear() {
-      if (width > 0) process.stderr.write(`\r${' '.repeat(width)}\r`);
-    },
-  };
 }
 
 function linesOf(config: Config, report: VerifyReport, notes: readonly string[]): string[] {

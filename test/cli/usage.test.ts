@@ -17,6 +17,7 @@ describe('settlefleet', () => {
     [['dlq', 'show', '--help'], '--value'],
     [['dlq', 'redrive', '--help'], '--yes'],
     [['sql', '--help'], '--format'],
+    [['explain', '--help'], '--since'],
     [['doctor', '--help'], '--quiet'],
     [['config', '--help'], '--json'],
     [['pause', '--help'], '--url'],
@@ -43,6 +44,8 @@ describe('settlefleet', () => {
     [['dlq', 'list', '--since', 'yesterday']],
     [['dlq', 'redrive']],
     [['dlq', 'redrive', '--all', '0:1']],
+    [['explain']],
+    [['explain', 'x', '--since', 'yesterday']],
     [['loglevel']],
     [['pause', 'now']],
   ])('ends %j with exit code 2 and one line', async (args) => {
