@@ -1,6 +1,7 @@
 /**
  * A message reader for tests: `exit`, `hang`, `exhaust` and `throw` do to its thread what they say, `tx N` gives N
- * transactions with a text in the scratch area, and anything else one, whose end-to-end id is the document itself.
+ * transactions with a text in the scratch area, and anything else one, whose end-to-end id is the document itself; `slow N` after
+ * N ms.
  */
 import type { MessageReader } from '../../src/codec/decode-task.ts';
 
@@ -12,6 +13,8 @@ export const obedientReader: MessageReader = (document, writer) => {
   if (text === 'hang') for (;;);
   if (text === 'exhaust') for (let i = 0; ; i++) hoard.push({ index: i, list: [i] });
   if (text === 'throw') throw new Error('a mistake\nof ours');
+  const begun = performance.now();
+  if (text.startsWith('slow ')) while (performance.now() - begun < Number(text.slice(5)));
   const count = text.startsWith('tx ') ? Number(text.slice(3)) : 1;
   writer.setEventSpan('messageId', document.documentStart, document.documentLength);
   for (let i = 0; i < count; i++) {

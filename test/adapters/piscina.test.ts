@@ -148,6 +148,24 @@ describe('a thread that is lost', () => {
     expect(logged).toContain(`a decoder thread ${word} over an event again; dead-lettering it`);
   }, 60_000);
 
+  test('because an event hangs it holds up nobody while that event is tried once more, also where there is only one', async () => {
+    const decoder = decoderWith({ threads: 1, hungAfterMs: 3_000 });
+    let givenUp = false;
+    const held = decoded(decoder, batchOf([event('hang')])).finally(() => (givenUp = true));
+    // The first of these waits until the thread is suspected, the others for nobody.
+    for (let i = 0; i < 5; i++) {
+      expect(await decoded(decoder, batchOf([event(`other ${i}`)], 1))).toEqual([`other ${i}`]);
+      expect(givenUp).toBe(false);
+    }
+    expect(await held).toEqual(['XML_INVALID: the decoder hung over it, 2 times']);
+  }, 60_000);
+
+  test('over an event that only takes its time: it is tried alone, and answered', async () => {
+    const decoder = decoderWith({ threads: 1, hungAfterMs: 5_000 });
+    expect(await decoded(decoder, batchOf([event('before'), event('slow 1500'), event('after')]))).toEqual(['before', 'slow 1500', 'after']);
+    expect(logged).toEqual(['a decoder thread hung and is replaced; its events are tried again']);
+  }, 60_000);
+
   test('again and again over several events of one batch costs only those', async () => {
     const decoder = decoderWith({ threads: 1 });
     const rows = await decoded(decoder, batchOf(['exit', 'a', 'exit', 'exit', 'b', 'exit'].map((text) => event(text))));

@@ -1,6 +1,13 @@
 /**
  * The decoder on worker threads: one task a slice of a batch, several slices at a time, the batches in turn. A thread that
  * dies or hangs is replaced; what it was on is found out by how far it had come, and only that event pays for it.
+ *
+ * Such an event is under suspicion: it is tried once more, alone, on a thread beside the others that exists only for this. So
+ * the threads that everybody shares may be quick to suspect, which costs an innocent event little, and no other lane waits for
+ * the long time after which a suspect is given up.
+ *
+ *     shared threads     a b c ✗ (no progress for 1 s)   d e f g h ...
+ *     suspects' thread                                   ✗ (none for 5 s either: dead letter)
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Piscina } from 'piscina';
@@ -36,7 +43,7 @@ export interface DecoderOptions {
   readonly readMessage: MessageReader;
   /** The worker's entry. */
   readonly entry?: URL;
-  /** A thread that makes no progress for so long is taken for hung. */
+  /** An event that is tried alone and makes no progress for so long is given up; one among others is suspected after a fifth of it. */
   readonly hungAfterMs?: number;
   readonly heapMaxMib?: number;
 }
@@ -110,6 +117,8 @@ interface Job {
   readonly waiting: Slice[];
   readonly done: { readonly from: number; readonly packed: PackedDecodedBatch }[];
   running: number;
+  /** Slices of one event each that wait for the suspects' thread. */
+  suspects: number;
   /** Rejected already; what still runs for it is thrown away. */
   failed: boolean;
   readonly resolve: (packed: PackedDecodedBatch) => void;
@@ -120,19 +129,27 @@ interface Running {
   readonly job: Job;
   readonly task: DecodeTask;
   readonly abort: AbortController;
+  /** It runs on the suspects' thread. */
+  readonly isSuspect: boolean;
   lastRow: number;
   lastStep: Progress['step'];
   ticksWithout: number;
   hung: boolean;
 }
 
-const ticksUntilHung = 20;
+const ticksUntilSuspected = 20;
+/** Suspicion comes so much sooner than the end: most of the time a message takes less than a hundredth of even this. */
+const suspicionShare = 5;
+const ticksUntilHung = ticksUntilSuspected * suspicionShare;
 
 class ThreadedDecoder implements ClosableDecoder {
   readonly #options: DecoderOptions;
   readonly #pool: Piscina<DecodeTask, PackedDecodedBatch>;
   /** Batches with slices that wait, taken in turn. Bounded by the lanes: each has a batch or two here at a time. */
   readonly #jobs: Job[] = [];
+  readonly #suspects: { readonly job: Job; readonly slice: Slice }[] = [];
+  /** One thread, while there are suspects. */
+  #suspectsPool: Piscina<DecodeTask, PackedDecodedBatch> | undefined;
   readonly #running = new Set<Running>();
   readonly #tickMs: number;
   #watch: NodeJS.Timeout | undefined;
@@ -145,20 +162,26 @@ class ThreadedDecoder implements ClosableDecoder {
   constructor(options: DecoderOptions) {
     this.#options = options;
     this.#tickMs = (options.hungAfterMs ?? hungAfterDefaultMs) / ticksUntilHung;
-    this.#pool = new Piscina({
-      filename: (options.entry ?? workerEntry).href,
-      minThreads: options.threads,
-      maxThreads: options.threads,
+    this.#pool = this.#createPool(options.threads, tasksPerThread);
+  }
+
+  #createPool(threads: number, tasksPerThread: number): Piscina<DecodeTask, PackedDecodedBatch> {
+    const { entry, heapMaxMib, maxEventBytes, log } = this.#options;
+    const pool = new Piscina<DecodeTask, PackedDecodedBatch>({
+      filename: (entry ?? workerEntry).href,
+      minThreads: threads,
+      maxThreads: threads,
       concurrentTasksPerWorker: tasksPerThread,
       // We never hand over more than the threads take; the queue is for those that are being replaced.
-      maxQueue: options.threads * tasksPerThread,
+      maxQueue: threads * tasksPerThread,
       recordTiming: false,
       execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: options.heapMaxMib ?? heapMaxDefaultMib(options.maxEventBytes), maxYoungGenerationSizeMb: youngHeapMaxMib },
+      resourceLimits: { maxOldGenerationSizeMb: heapMaxMib ?? heapMaxDefaultMib(maxEventBytes), maxYoungGenerationSizeMb: youngHeapMaxMib },
     });
-    this.#pool.on('error', (error: unknown) => {
-      options.log.warn({ error: String(error) }, 'an idle decoder thread died and is replaced');
+    pool.on('error', (error: unknown) => {
+      log.warn({ error: String(error) }, 'an idle decoder thread died and is replaced');
     });
+    return pool;
   }
 
   async decode(batch: RecordBatch): Promise<PackedDecodedBatch> {
@@ -169,7 +192,7 @@ class ThreadedDecoder implements ClosableDecoder {
     if (this.#closed) throw closedError();
     return new Promise((resolve, reject) => {
       const waiting = cutBatch(batch, threads);
-      this.#jobs.push({ batch, schemas: known, waiting, done: [], running: 0, failed: false, resolve, reject });
+      this.#jobs.push({ batch, schemas: known, waiting, done: [], running: 0, suspects: 0, failed: false, resolve, reject });
       this.#dispatch();
     });
   }
@@ -186,24 +209,47 @@ class ThreadedDecoder implements ClosableDecoder {
     this.#closed = true;
     clearInterval(this.#watch);
     for (const job of this.#jobs.splice(0)) fail(job, closedError());
-    await this.#pool.destroy();
+    for (const { job } of this.#suspects.splice(0)) fail(job, closedError());
+    await Promise.all([this.#pool.destroy(), this.#suspectsPool?.destroy()]);
   }
 
   #dispatch(): void {
-    while (this.#running.size < this.#options.threads * tasksPerThread) {
+    this.#dispatchSuspect();
+    while (this.#runningOrdinary() < this.#options.threads * tasksPerThread) {
       const job = this.#jobs.shift();
       if (job === undefined) return;
       const slice = job.waiting.shift();
       if (slice === undefined || job.failed) continue;
       if (job.waiting.length > 0) this.#jobs.push(job);
-      void this.#run(job, slice);
+      void this.#run(job, slice, this.#pool);
     }
   }
 
-  async #run(job: Job, slice: Slice): Promise<void> {
+  /** One at a time. */
+  #dispatchSuspect(): void {
+    if (this.#closed || this.#running.size > this.#runningOrdinary()) return;
+    for (let next = this.#suspects.shift(); next !== undefined; next = this.#suspects.shift()) {
+      next.job.suspects--;
+      if (next.job.failed) continue;
+      this.#suspectsPool ??= this.#createPool(1, 1);
+      void this.#run(next.job, next.slice, this.#suspectsPool);
+      return;
+    }
+    const idle = this.#suspectsPool;
+    this.#suspectsPool = undefined;
+    idle?.destroy().catch((error: unknown) => this.#options.log.warn({ error: String(error) }, 'the thread of suspected events did not end'));
+  }
+
+  #runningOrdinary(): number {
+    let count = 0;
+    for (const { isSuspect } of this.#running) if (!isSuspect) count++;
+    return count;
+  }
+
+  async #run(job: Job, slice: Slice, pool: Piscina<DecodeTask, PackedDecodedBatch>): Promise<void> {
     const task = taskOf(job.batch, slice, job.schemas, this.#options.maxEventBytes);
     const abort = new AbortController();
-    const running: Running = { job, task, abort, lastRow: -1, lastStep: 'avro', ticksWithout: 0, hung: false };
+    const running: Running = { job, task, abort, isSuspect: pool !== this.#pool, lastRow: -1, lastStep: 'avro', ticksWithout: 0, hung: false };
     this.busySeconds();
     this.#running.add(running);
     job.running++;
@@ -211,7 +257,7 @@ class ThreadedDecoder implements ClosableDecoder {
     let packed: PackedDecodedBatch | null = null;
     let lost: unknown;
     try {
-      packed = await this.#pool.run(task, { signal: abort.signal });
+      packed = await pool.run(task, { signal: abort.signal });
     } catch (error) {
       lost = error;
     }
@@ -223,7 +269,7 @@ class ThreadedDecoder implements ClosableDecoder {
       if (packed !== null) this.#finished(job, slice, task, packed);
       else this.#threadLost(job, slice, running, lost);
     }
-    if (this.#running.size === 0 && this.#jobs.length === 0) {
+    if (this.#running.size === 0 && this.#jobs.length === 0 && this.#suspects.length === 0) {
       clearInterval(this.#watch);
       this.#watch = undefined;
     }
@@ -263,12 +309,17 @@ class ThreadedDecoder implements ClosableDecoder {
   }
 
   #again(job: Job, slices: readonly Slice[]): void {
+    const suspected = slices.filter(({ deaths }) => deaths > 0);
+    job.suspects += suspected.length;
+    for (const slice of suspected) this.#suspects.push({ job, slice });
+    const others = slices.filter(({ deaths }) => deaths === 0);
+    if (others.length === 0) return;
     if (job.waiting.length === 0) this.#jobs.push(job);
-    job.waiting.push(...slices);
+    job.waiting.push(...others);
   }
 
   #resolveWhenWhole(job: Job): void {
-    if (job.running > 0 || job.waiting.length > 0) return;
+    if (job.running > 0 || job.waiting.length > 0 || job.suspects > 0) return;
     job.done.sort((a, b) => a.from - b.from);
     job.resolve(joinDecoded(job.done.map((part) => part.packed)));
   }
@@ -281,19 +332,19 @@ class ThreadedDecoder implements ClosableDecoder {
     // Once a new thread failed to start, Piscina starts no more, and its tasks would wait for ever.
     this.#ticksWithoutThreads = this.#pool.threads.length === 0 ? this.#ticksWithoutThreads + 1 : 0;
     if (this.#ticksWithoutThreads >= ticksUntilHung) {
-      for (const job of new Set([...this.#jobs.splice(0), ...Array.from(this.#running, ({ job }) => job)])) fail(job, startError('none runs'));
+      for (const job of new Set([...this.#jobs.splice(0), ...this.#suspects.splice(0).map(({ job }) => job), ...Array.from(this.#running, ({ job }) => job)])) fail(job, startError('none runs'));
       for (const running of this.#running) running.abort.abort();
       return;
     }
     for (const running of this.#running) {
       const { row, step } = progressOf(running.task.progress);
-      // Not begun: it lies behind another task, or its thread is still starting.
-      if (row < 0) continue;
+      // Not begun: it lies behind another task, or its thread is still starting. The suspects' thread has no other task.
+      if (row < 0 && !running.isSuspect) continue;
       if (row !== running.lastRow || step !== running.lastStep) {
         running.lastRow = row;
         running.lastStep = step;
         running.ticksWithout = 0;
-      } else if (++running.ticksWithout >= ticksUntilHung) {
+      } else if (++running.ticksWithout >= (running.isSuspect ? ticksUntilHung : ticksUntilSuspected)) {
         running.hung = true;
         running.abort.abort();
       }
