@@ -27,6 +27,8 @@ export interface Kill {
   readonly recoveryMs: number;
   /** The longest time for which a partition of a worker that lives stood still meanwhile, milliseconds. */
   readonly standstillMs: number;
+  /** When the workers said what since the kill: first and last time of each, milliseconds after it. */
+  readonly steps: string;
 }
 
 export async function runKills(options: KillsOptions): Promise<readonly Kill[]> {
@@ -69,9 +71,11 @@ export async function runKills(options: KillsOptions): Promise<readonly Kill[]> 
       const recoveryMs = Math.max(...owned.map((partition) => commits.firstSince(partition, killedAt) - killedAt));
       const others = Array.from({ length: options.partitions }, (_, partition) => partition).filter((partition) => !owned.includes(partition));
       const standstillMs = Math.max(0, ...others.map((partition) => commits.longestGap(partition, killedAt)));
-      kills.push({ recoveryMs, standstillMs });
-      options.say(`kill ${kills.length}: ${owned.length} partitions back after ${recoveryMs} ms, the others stood still for ${standstillMs} ms`);
-      workers[slot] = await (restarting ?? start(slot));
+      const successor = await (restarting ?? start(slot));
+      const steps = stepsSince(killedAt, killedAt + recoveryMs, [...workers.filter((_, index) => index !== slot), successor].map(({ stderr }) => stderr));
+      kills.push({ recoveryMs, standstillMs, steps });
+      options.say(`kill ${kills.length}: ${owned.length} partitions back after ${recoveryMs} ms, the others stood still for ${standstillMs} ms; ${steps}`);
+      workers[slot] = successor;
       await workers[slot].ready();
     }
     sending = false;
@@ -83,6 +87,22 @@ export async function runKills(options: KillsOptions): Promise<readonly Kill[]> 
     await follower?.stop();
     await bench.close();
   }
+}
+
+/** Where the time goes: the group finds out and everybody gives back, all join anew, lanes are restored. */
+const stepWords: readonly (readonly [word: string, message: RegExp])[] = [
+  ['revoked', /^Partitions revoked$/],
+  ['assigned', /^Partitions assigned$/],
+  ['restored', /^The lane was restored$/],
+];
+
+function stepsSince(killedAt: number, until: number, logs: readonly string[]): string {
+  const lines = logs.flatMap((log) => log.split('\n').filter((line) => line.startsWith('{'))).map((line) => JSON.parse(line) as { time: string; msg: string });
+  return stepWords.map(([word, message]) => {
+    const times = lines.filter(({ msg }) => message.test(msg)).map(({ time }) => Date.parse(time)).filter((time) => time >= killedAt && time <= until).map((time) => time - killedAt);
+    if (times.length === 0) return `${word} -`;
+    return `${word} ${Math.min(...times)}-${Math.max(...times)}`;
+  }).join(', ');
 }
 
 /** When each partition was committed, by whom. */
