@@ -4,7 +4,7 @@ import { Bench } from './harness/bench.ts';
 import type { Sent } from './harness/bench.ts';
 import { message, transaction } from './harness/directory.ts';
 import type { Service } from './harness/processes.ts';
-import { createTraffic } from './harness/traffic.ts';
+import { createTraffic, sendRush } from './harness/traffic.ts';
 import { compare } from './harness/truth.ts';
 
 const partitions = 6;
@@ -19,12 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => bench?.close());
 
-async function rush(count: number): Promise<Sent[]> {
-  return Promise.all(Array.from({ length: count }, () => {
-    const { message: spec, sending } = traffic.next();
-    return bench.send(spec, sending);
-  }));
-}
+const rush = (count: number): Promise<Sent[]> => sendRush(bench, traffic, count);
 
 async function allIsWell(): Promise<void> {
   await bench.atRest(45_000);
