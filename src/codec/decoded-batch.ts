@@ -10,6 +10,7 @@
  */
 import { deadLetterCodes, formalReasonCodes, identityTags, messageReasonCodes } from '../domain/codes.ts';
 import type { DeadLetterCode, FormalReasonCode, IdentityTag, MessageReasonCode } from '../domain/codes.ts';
+import { CommonTexts } from './common-texts.ts';
 
 /** Texts of an event, in the order of their columns. */
 export const eventTexts = ['eventId', 'messageType', 'source', 'messageId', 'reason'] as const;
@@ -134,6 +135,42 @@ export class DecodedBatch {
     return this.#text(this.#transactionTexts[at]!, this.#transactionTexts[at + 1]!);
   }
 
+  /** As `eventText`, for a text that many events have in common: no new string for one that was met lately. */
+  commonEventText(event: number, name: EventText): string | null {
+    const at = (event * eventTexts.length + eventTextIndex[name]) * 2;
+    return this.#commonText(this.#eventTexts[at]!, this.#eventTexts[at + 1]!);
+  }
+
+  /** As `transactionText`, for a text that many transactions have in common. */
+  commonTransactionText(transaction: number, name: TransactionText): string | null {
+    const at = (transaction * transactionTexts.length + transactionTextIndex[name]) * 2;
+    return this.#commonText(this.#transactionTexts[at]!, this.#transactionTexts[at + 1]!);
+  }
+
+  /** Bytes of the text in UTF-8; -1 where it is null. */
+  eventTextLength(event: number, name: EventText): number {
+    const at = (event * eventTexts.length + eventTextIndex[name]) * 2;
+    return this.#eventTexts[at] === NULL_TEXT ? -1 : this.#eventTexts[at + 1]!;
+  }
+
+  /** Bytes of the text in UTF-8; -1 where it is null. */
+  transactionTextLength(transaction: number, name: TransactionText): number {
+    const at = (transaction * transactionTexts.length + transactionTextIndex[name]) * 2;
+    return this.#transactionTexts[at] === NULL_TEXT ? -1 : this.#transactionTexts[at + 1]!;
+  }
+
+  /** Copies a text that is not null, byte by byte as it came, without a string between; gives the place behind it. */
+  copyEventText(event: number, name: EventText, target: Uint8Array, at: number): number {
+    const span = (event * eventTexts.length + eventTextIndex[name]) * 2;
+    return this.#copy(this.#eventTexts[span]!, this.#eventTexts[span + 1]!, target, at);
+  }
+
+  /** As `copyEventText`. */
+  copyTransactionText(transaction: number, name: TransactionText, target: Uint8Array, at: number): number {
+    const span = (transaction * transactionTexts.length + transactionTextIndex[name]) * 2;
+    return this.#copy(this.#transactionTexts[span]!, this.#transactionTexts[span + 1]!, target, at);
+  }
+
   /** In 10^-5 of the currency's unit; null where there is none that fits (AM02, or none in the message). */
   amount(transaction: number): bigint | null {
     return this.#transactionCodes[transaction * 3 + 2] === 1 ? this.#amount[transaction]! : null;
@@ -154,7 +191,25 @@ export class DecodedBatch {
     const at = SCRATCH_BASE - start;
     return this.#scratch.toString('utf8', at, at + length);
   }
+
+  #commonText(start: number, length: number): string | null {
+    if (start === NULL_TEXT) return null;
+    return start >= 0
+      ? commonTexts.read(this.#source, start, length)
+      : commonTexts.read(this.#scratch, SCRATCH_BASE - start, length);
+  }
+
+  #copy(start: number, length: number, target: Uint8Array, at: number): number {
+    const from = start >= 0 ? this.#source : this.#scratch;
+    const first = start >= 0 ? start : SCRATCH_BASE - start;
+    // Identifiers are short: a loop here is quicker than a call into the runtime.
+    if (length < 64) for (let i = 0; i < length; i++) target[at + i] = from[first + i]!;
+    else from.copy(target, at, first, first + length);
+    return at + length;
+  }
 }
+
+const commonTexts = new CommonTexts();
 
 /**
  * Joins what several threads made of consecutive parts of one record batch. One row an event, in the order of the parts,

@@ -7,6 +7,7 @@
 import avro from 'avsc';
 import type { Type } from 'avsc';
 import { parseWriterSchema } from './avro/writer-schema.ts';
+import type { DecodedBatch } from './decoded-batch.ts';
 import { schemaIdAt, wireHeaderBytes, writeWireHeader } from './wire-format.ts';
 
 export interface PaymentResult {
@@ -80,6 +81,20 @@ export const paymentResultSchema = {
   ],
 };
 
+/** The fields that the message itself gives. They stand first in a result. */
+type MessageField = 'eventId' | 'messageType' | 'source' | 'messageId' | 'transactionIndex' | 'instructionId' | 'endToEndId' | 'transactionId' | 'uetr';
+
+/** What a result says beyond the message. */
+export type PaymentAnswer = Omit<PaymentResult, MessageField>;
+
+/** One transaction of a decoded batch: its row, that of its event, and its place in the message. */
+export interface DecodedTransaction {
+  readonly decoded: DecodedBatch;
+  readonly event: number;
+  readonly transaction: number;
+  readonly transactionIndex: number;
+}
+
 /** The longest forms of the 27 tags, 26 lengths and 7 numbers, generously. */
 const fixedBytesMax = 256;
 
@@ -88,7 +103,16 @@ const fixedBytesMax = 256;
  * what lies behind `start` is as it was.
  */
 export function encodePaymentResult(result: PaymentResult, schemaId: number, bytes: Buffer, start: number): number {
-  if (start + lengthMax(result) > bytes.length) return -1;
+  const unitsOfMessage =
+    result.eventId.length +
+    result.messageType.length +
+    result.source.length +
+    lengthOf(result.messageId) +
+    lengthOf(result.instructionId) +
+    lengthOf(result.endToEndId) +
+    lengthOf(result.transactionId) +
+    lengthOf(result.uetr);
+  if (start + fixedBytesMax + 3 * unitsOfMessage + answerBytesMax(result) > bytes.length) return -1;
   let at = writeWireHeader(bytes, start, schemaId);
   at = putText(bytes, at, result.eventId);
   at = putText(bytes, at, result.messageType);
@@ -99,56 +123,89 @@ export function encodePaymentResult(result: PaymentResult, schemaId: number, byt
   at = putOptionalText(bytes, at, result.endToEndId);
   at = putOptionalText(bytes, at, result.transactionId);
   at = putOptionalText(bytes, at, result.uetr);
-  at = putText(bytes, at, result.status);
-  at = putOptionalText(bytes, at, result.reasonCode);
-  at = putOptionalText(bytes, at, result.reason);
-  at = putOptionalText(bytes, at, result.debitedParticipant);
-  at = putOptionalText(bytes, at, result.creditedParticipant);
-  at = putOptionalText(bytes, at, result.currency);
-  at = putOptionalDecimal(bytes, at, result.amount);
-  at = putOptionalDecimal(bytes, at, result.positionAfter);
-  if (result.sequence === null) bytes[at++] = 0;
-  else {
-    bytes[at++] = 2;
-    at = putLong(bytes, at, result.sequence);
+  return putAnswer(bytes, at, result);
+}
+
+/** As `encodePaymentResult`; what the message gives is copied from where it lies, without a string for each. */
+export function encodeDecodedResult(of: DecodedTransaction, answer: PaymentAnswer, schemaId: number, bytes: Buffer, start: number): number {
+  const { decoded, event, transaction } = of;
+  let bytesMax = fixedBytesMax + answerBytesMax(answer);
+  for (const name of eventFields) bytesMax += Math.max(0, decoded.eventTextLength(event, name));
+  for (const name of transactionFields) bytesMax += Math.max(0, decoded.transactionTextLength(transaction, name));
+  if (start + bytesMax > bytes.length) return -1;
+  let at = writeWireHeader(bytes, start, schemaId);
+  for (const name of requiredFields) {
+    at = putLong(bytes, at, decoded.eventTextLength(event, name));
+    at = decoded.copyEventText(event, name, bytes, at);
   }
-  at = putLong(bytes, at, result.createdAt);
-  at = putLong(bytes, at, result.receivedAt);
-  at = putLong(bytes, at, result.settledAt);
-  at = putLong(bytes, at, result.inboundPartition);
-  at = putLong(bytes, at, result.inboundOffset);
-  at = putOptionalText(bytes, at, result.originalEventId);
-  at = putOptionalText(bytes, at, result.identity);
-  if (result.statusReport === null) bytes[at++] = 0;
+  const messageIdLength = decoded.eventTextLength(event, 'messageId');
+  if (messageIdLength < 0) bytes[at++] = 0;
   else {
     bytes[at++] = 2;
-    at = putLong(bytes, at, result.statusReport.length);
-    bytes.set(result.statusReport, at);
-    at += result.statusReport.length;
+    at = putLong(bytes, at, messageIdLength);
+    at = decoded.copyEventText(event, 'messageId', bytes, at);
+  }
+  at = putLong(bytes, at, of.transactionIndex);
+  for (const name of transactionFields) {
+    const length = decoded.transactionTextLength(transaction, name);
+    if (length < 0) {
+      bytes[at++] = 0;
+      continue;
+    }
+    bytes[at++] = 2;
+    at = putLong(bytes, at, length);
+    at = decoded.copyTransactionText(transaction, name, bytes, at);
+  }
+  return putAnswer(bytes, at, answer);
+}
+
+const requiredFields = ['eventId', 'messageType', 'source'] as const;
+const eventFields = [...requiredFields, 'messageId'] as const;
+const transactionFields = ['instructionId', 'endToEndId', 'transactionId', 'uetr'] as const;
+
+function putAnswer(bytes: Buffer, start: number, answer: PaymentAnswer): number {
+  let at = putText(bytes, start, answer.status);
+  at = putOptionalText(bytes, at, answer.reasonCode);
+  at = putOptionalText(bytes, at, answer.reason);
+  at = putOptionalText(bytes, at, answer.debitedParticipant);
+  at = putOptionalText(bytes, at, answer.creditedParticipant);
+  at = putOptionalText(bytes, at, answer.currency);
+  at = putOptionalDecimal(bytes, at, answer.amount);
+  at = putOptionalDecimal(bytes, at, answer.positionAfter);
+  if (answer.sequence === null) bytes[at++] = 0;
+  else {
+    bytes[at++] = 2;
+    at = putLong(bytes, at, answer.sequence);
+  }
+  at = putLong(bytes, at, answer.createdAt);
+  at = putLong(bytes, at, answer.receivedAt);
+  at = putLong(bytes, at, answer.settledAt);
+  at = putLong(bytes, at, answer.inboundPartition);
+  at = putLong(bytes, at, answer.inboundOffset);
+  at = putOptionalText(bytes, at, answer.originalEventId);
+  at = putOptionalText(bytes, at, answer.identity);
+  if (answer.statusReport === null) bytes[at++] = 0;
+  else {
+    bytes[at++] = 2;
+    at = putLong(bytes, at, answer.statusReport.length);
+    bytes.set(answer.statusReport, at);
+    at += answer.statusReport.length;
   }
   return at;
 }
 
 /** UTF-8 takes at most three bytes for each unit of a JavaScript string. */
-function lengthMax(result: PaymentResult): number {
+function answerBytesMax(answer: PaymentAnswer): number {
   const units =
-    result.eventId.length +
-    result.messageType.length +
-    result.source.length +
-    result.status.length +
-    lengthOf(result.messageId) +
-    lengthOf(result.instructionId) +
-    lengthOf(result.endToEndId) +
-    lengthOf(result.transactionId) +
-    lengthOf(result.uetr) +
-    lengthOf(result.reasonCode) +
-    lengthOf(result.reason) +
-    lengthOf(result.debitedParticipant) +
-    lengthOf(result.creditedParticipant) +
-    lengthOf(result.currency) +
-    lengthOf(result.originalEventId) +
-    lengthOf(result.identity);
-  return fixedBytesMax + 3 * units + (result.statusReport === null ? 0 : result.statusReport.length);
+    answer.status.length +
+    lengthOf(answer.reasonCode) +
+    lengthOf(answer.reason) +
+    lengthOf(answer.debitedParticipant) +
+    lengthOf(answer.creditedParticipant) +
+    lengthOf(answer.currency) +
+    lengthOf(answer.originalEventId) +
+    lengthOf(answer.identity);
+  return 3 * units + (answer.statusReport === null ? 0 : answer.statusReport.length);
 }
 
 function lengthOf(text: string | null): number {

@@ -106,11 +106,28 @@ type FlatTransfer = Omit<EventHeader, never> &
   Omit<Transfer, 'event' | 'formalRefusal'> & { readonly reasonCode: string | null; readonly reason: string | null };
 
 export function encodeRouted(routed: Routed): Buffer {
-  const transfers: FlatTransfer[] = routed.transfers.map(({ event, formalRefusal, ...rest }) => ({
-    ...event,
-    ...rest,
-    reasonCode: formalRefusal?.reasonCode ?? null,
-    reason: formalRefusal?.reason ?? null,
+  // Field by field: a transfer's texts may be accessors, which spreading leaves out.
+  const transfers: FlatTransfer[] = routed.transfers.map((transfer) => ({
+    eventId: transfer.event.eventId,
+    messageType: transfer.event.messageType,
+    source: transfer.event.source,
+    messageId: transfer.event.messageId,
+    createdAt: transfer.event.createdAt,
+    receivedAt: transfer.event.receivedAt,
+    inboundPartition: transfer.event.inboundPartition,
+    inboundOffset: transfer.event.inboundOffset,
+    transactionIndex: transfer.transactionIndex,
+    instructionId: transfer.instructionId,
+    endToEndId: transfer.endToEndId,
+    transactionId: transfer.transactionId,
+    uetr: transfer.uetr,
+    debitedParticipant: transfer.debitedParticipant,
+    creditedParticipant: transfer.creditedParticipant,
+    currency: transfer.currency,
+    amount: transfer.amount,
+    reasonCode: transfer.formalRefusal?.reasonCode ?? null,
+    reason: transfer.formalRefusal?.reason ?? null,
+    identity: transfer.identity,
   }));
   const credits = routed.credits.map((leg) => ({ ...leg, units: leg.units.toString() }));
   const body = routedType.toBuffer({ from: routed.from, commit: routed.commit, credits, transfers });

@@ -6,7 +6,7 @@ import { createOwnerLookup } from '../domain/partition.ts';
 import type { Directory } from '../domain/participant.ts';
 import { refusalBeforeClaim } from '../domain/settlement.ts';
 import type { ClaimHolder } from '../domain/settlement.ts';
-import type { DeadLetterCode, MessageReasonCode } from '../domain/codes.ts';
+import type { DeadLetterCode, FormalReasonCode, MessageReasonCode } from '../domain/codes.ts';
 import type { EventHeader, Refusal, Transfer } from '../domain/transfer.ts';
 import type { CreditLeg, Routed } from '../codec/routed.ts';
 import type { DecodedBatch } from '../codec/decoded-batch.ts';
@@ -21,6 +21,8 @@ export type Step =
   | {
       readonly kind: 'transfer';
       readonly row: number;
+      /** Its row in the decoded batch; -1 when it came from another lane. */
+      readonly transaction: number;
       readonly transfer: Transfer;
       readonly refusal: Refusal | null;
       holder: ClaimHolder | null;
@@ -28,6 +30,8 @@ export type Step =
 
 export interface Work {
   readonly records: RecordBatch;
+  /** Null for a batch of the routed topic. */
+  readonly decoded: DecodedBatch | null;
   readonly directory: Directory;
   readonly steps: readonly Step[];
   readonly misdirected: readonly { readonly owner: number; readonly transfer: Transfer }[];
@@ -47,11 +51,11 @@ export function createRouteStage(ports: {
     const steps: Step[] = [];
     const misdirected: { owner: number; transfer: Transfer }[] = [];
 
-    const place = (transfer: Transfer, row: number): void => {
+    const place = (transfer: Transfer, row: number, transaction: number): void => {
       const { debitedParticipant } = transfer;
       const owner = debitedParticipant === null ? here : ownerOf(debitedParticipant);
       if (owner !== here) misdirected.push({ owner, transfer });
-      else steps.push({ kind: 'transfer', row, transfer, refusal: refusalBeforeClaim(transfer, directory), holder: null });
+      else steps.push({ kind: 'transfer', row, transaction, transfer, refusal: refusalBeforeClaim(transfer, directory), holder: null });
     };
 
     if (decoded.kind === 'inbound') {
@@ -61,20 +65,20 @@ export function createRouteStage(ports: {
           steps.push(single);
           continue;
         }
-        const event = eventHeader(decoded.records, decoded.decoded, row);
+        const event = new DecodedEvent(decoded.records, decoded.decoded, row);
         const first = decoded.decoded.firstTransaction(row);
         const end = decoded.decoded.endTransaction(row);
         for (let transaction = first; transaction < end; transaction++) {
-          place(transferOf(event, decoded.decoded, transaction, transaction - first, directory), row);
+          place(new DecodedTransfer(event, decoded.decoded, transaction, transaction - first, directory), row, transaction);
         }
       }
     } else {
       decoded.routed.forEach((routed: Routed, row) => {
         if (routed.credits.length > 0) steps.push({ kind: 'credit', legs: routed.credits });
-        for (const transfer of routed.transfers) place(renamed(transfer, directory), row);
+        for (const transfer of routed.transfers) place(renamed(transfer, directory), row, -1);
       });
     }
-    return { records: decoded.records, directory, steps, misdirected };
+    return { records: decoded.records, decoded: decoded.kind === 'inbound' ? decoded.decoded : null, directory, steps, misdirected };
   };
 }
 
@@ -85,45 +89,88 @@ function concludedStep(records: RecordBatch, decoded: DecodedBatch, row: number)
   const reasonCode = decoded.messageReasonCode(row);
   if (reasonCode === null) return null;
   const reason = decoded.eventText(row, 'reason') ?? reasonCode;
-  return { kind: 'rejectMessage', row, event: eventHeader(records, decoded, row), refusal: { reasonCode, reason } };
+  return { kind: 'rejectMessage', row, event: new DecodedEvent(records, decoded, row), refusal: { reasonCode, reason } };
 }
 
-function eventHeader(records: RecordBatch, decoded: DecodedBatch, row: number): EventHeader {
-  return {
-    eventId: decoded.eventText(row, 'eventId') ?? '',
-    messageType: decoded.eventText(row, 'messageType') ?? '',
-    source: decoded.eventText(row, 'source') ?? '',
-    messageId: decoded.eventText(row, 'messageId'),
-    createdAt: decoded.createdAt(row),
-    receivedAt: records.timestamps[row]!,
-    inboundPartition: records.partition,
-    inboundOffset: records.offsets[row]!,
-  };
+/**
+ * An event as it lies in the decoded batch. Its texts become strings when somebody asks, and nobody does for a payment that
+ * is settled where it came in: a string for each text of each payment would be a fifth of all that the main thread does.
+ */
+class DecodedEvent implements EventHeader {
+  readonly messageType: string;
+  readonly createdAt: number;
+  readonly receivedAt: number;
+  readonly inboundPartition: number;
+  readonly inboundOffset: number;
+  readonly #decoded: DecodedBatch;
+  readonly #row: number;
+
+  constructor(records: RecordBatch, decoded: DecodedBatch, row: number) {
+    this.messageType = decoded.commonEventText(row, 'messageType') ?? '';
+    this.createdAt = decoded.createdAt(row);
+    this.receivedAt = records.timestamps[row]!;
+    this.inboundPartition = records.partition;
+    this.inboundOffset = records.offsets[row]!;
+    this.#decoded = decoded;
+    this.#row = row;
+  }
+
+  get eventId(): string {
+    return this.#decoded.eventText(this.#row, 'eventId') ?? '';
+  }
+
+  get source(): string {
+    return this.#decoded.eventText(this.#row, 'source') ?? '';
+  }
+
+  get messageId(): string | null {
+    return this.#decoded.eventText(this.#row, 'messageId');
+  }
 }
 
-function transferOf(
-  event: EventHeader,
-  decoded: DecodedBatch,
-  transaction: number,
-  transactionIndex: number,
-  directory: Directory,
-): Transfer {
-  const reasonCode = decoded.formalReasonCode(transaction);
-  return {
-    event,
-    transactionIndex,
-    instructionId: decoded.transactionText(transaction, 'instructionId'),
-    endToEndId: decoded.transactionText(transaction, 'endToEndId'),
-    transactionId: decoded.transactionText(transaction, 'transactionId'),
-    uetr: decoded.transactionText(transaction, 'uetr'),
-    debitedParticipant: named(decoded.transactionText(transaction, 'debitedAgent'), directory),
-    creditedParticipant: named(decoded.transactionText(transaction, 'creditedAgent'), directory),
-    currency: decoded.transactionText(transaction, 'currency'),
-    amount: decoded.amount(transaction),
-    formalRefusal:
-      reasonCode === null ? null : { reasonCode, reason: decoded.transactionText(transaction, 'reason') ?? reasonCode },
-    identity: `${event.messageType.slice(0, 8)}|${decoded.identityTag(transaction) ?? ''}|${decoded.transactionText(transaction, 'identityValue') ?? ''}`,
-  };
+/** A transfer as it lies in the decoded batch; see `DecodedEvent`. */
+class DecodedTransfer implements Transfer {
+  readonly event: EventHeader;
+  readonly transactionIndex: number;
+  readonly debitedParticipant: string | null;
+  readonly creditedParticipant: string | null;
+  readonly currency: string | null;
+  readonly amount: bigint | null;
+  readonly formalRefusal: Refusal<FormalReasonCode> | null;
+  readonly identity: string;
+  readonly #decoded: DecodedBatch;
+  readonly #transaction: number;
+
+  constructor(event: EventHeader, decoded: DecodedBatch, transaction: number, transactionIndex: number, directory: Directory) {
+    const reasonCode = decoded.formalReasonCode(transaction);
+    this.event = event;
+    this.transactionIndex = transactionIndex;
+    this.debitedParticipant = named(decoded.commonTransactionText(transaction, 'debitedAgent'), directory);
+    this.creditedParticipant = named(decoded.commonTransactionText(transaction, 'creditedAgent'), directory);
+    this.currency = decoded.commonTransactionText(transaction, 'currency');
+    this.amount = decoded.amount(transaction);
+    this.formalRefusal =
+      reasonCode === null ? null : { reasonCode, reason: decoded.transactionText(transaction, 'reason') ?? reasonCode };
+    this.identity = `${event.messageType.slice(0, 8)}|${decoded.identityTag(transaction) ?? ''}|${decoded.transactionText(transaction, 'identityValue') ?? ''}`;
+    this.#decoded = decoded;
+    this.#transaction = transaction;
+  }
+
+  get instructionId(): string | null {
+    return this.#decoded.transactionText(this.#transaction, 'instructionId');
+  }
+
+  get endToEndId(): string | null {
+    return this.#decoded.transactionText(this.#transaction, 'endToEndId');
+  }
+
+  get transactionId(): string | null {
+    return this.#decoded.transactionText(this.#transaction, 'transactionId');
+  }
+
+  get uetr(): string | null {
+    return this.#decoded.transactionText(this.#transaction, 'uetr');
+  }
 }
 
 /** The directory's name for an agent; the message's own where the directory knows none. */

@@ -4,7 +4,8 @@
  */
 import { keyBytes, valueBytes } from '../codec/record-batch.ts';
 import type { RecordHeader } from '../codec/record-batch.ts';
-import { encodePaymentResult } from '../codec/payment-result.ts';
+import { encodeDecodedResult, encodePaymentResult } from '../codec/payment-result.ts';
+import type { PaymentAnswer } from '../codec/payment-result.ts';
 import { createOwnerLookup } from '../domain/partition.ts';
 import { rejected, settle } from '../domain/settlement.ts';
 import type { TopicNames } from '../domain/topics.ts';
@@ -14,6 +15,8 @@ import { invariant } from '../errors.ts';
 import type { LaneBook } from '../lane-book.ts';
 import type { Clock } from '../ports.ts';
 import type { Step, Work } from './route.ts';
+
+type Answerable = Extract<Step, { kind: 'transfer' | 'rejectMessage' }>;
 
 export type SettleStage = (work: Work, book: LaneBook, epoch: Epoch) => void;
 
@@ -29,19 +32,23 @@ export function createSettleStage(ports: {
   const ownerOf = createOwnerLookup(ports.partitionCount);
 
   return function settleStage(work, book, epoch) {
-    const { records, steps, misdirected } = work;
+    const { records, decoded, steps, misdirected } = work;
     const settledAt = ports.clock();
     const resultsStart = epoch.records.byteLength;
     let results = 0;
     let first = '';
 
-    const answer = (event: EventHeader, transfer: Transfer | null, decision: Decision, key: Uint8Array | string | null): void => {
-      const result = { ...resultOf(event, transfer, decision), settledAt };
+    const answer = (step: Answerable, event: EventHeader, transfer: Transfer | null, decision: Decision): void => {
+      const said = answerOf(event, transfer, decision, settledAt);
+      const transactionIndex = transfer?.transactionIndex ?? -1;
+      const key = transfer?.debitedParticipant ?? keyBytes(records, step.row);
       epoch.records.appendWith(topics.results, book.partition, key, (bytes, start) =>
-        encodePaymentResult(result, ports.resultSchemaId, bytes, start),
+        decoded !== null && step.kind === 'transfer'
+          ? encodeDecodedResult({ decoded, event: step.row, transaction: step.transaction, transactionIndex }, said, ports.resultSchemaId, bytes, start)
+          : encodePaymentResult({ ...textsOf(event, transfer), transactionIndex, ...said }, ports.resultSchemaId, bytes, start),
       );
       epoch.countResult(decision.status, decision.reasonCode, event.createdAt);
-      if (results++ === 0) first = `${result.inboundPartition}:${result.inboundOffset}:${result.transactionIndex}`;
+      if (results++ === 0) first = `${event.inboundPartition}:${event.inboundOffset}:${transactionIndex}`;
     };
 
     for (const step of steps) {
@@ -50,12 +57,12 @@ export function createSettleStage(ports: {
           for (const leg of step.legs) book.ledger.credit(leg.participant, leg.currency, leg.units);
           break;
         case 'rejectMessage':
-          answer(step.event, null, rejected(step.refusal), keyBytes(records, step.row));
+          answer(step, step.event, null, rejected(step.refusal));
           break;
         case 'transfer': {
           const decision = decide(step, work, book);
           const { transfer } = step;
-          answer(transfer.event, transfer, decision, transfer.debitedParticipant ?? keyBytes(records, step.row));
+          answer(step, transfer.event, transfer, decision);
           if (decision.status === 'ACSC') {
             credit(transfer, book);
             epoch.countSettled(transfer.currency!, transfer.amount!);
@@ -114,17 +121,22 @@ function decide(step: Extract<Step, { kind: 'transfer' }>, { directory }: Work, 
   return settle(step.transfer, step.holder, directory, book.ledger);
 }
 
-function resultOf(event: EventHeader, transfer: Transfer | null, decision: Decision) {
+/** What the message gives, as strings. */
+function textsOf(event: EventHeader, transfer: Transfer | null) {
   return {
     eventId: event.eventId,
     messageType: event.messageType,
     source: event.source,
     messageId: event.messageId,
-    transactionIndex: transfer?.transactionIndex ?? -1,
     instructionId: transfer?.instructionId ?? null,
     endToEndId: transfer?.endToEndId ?? null,
     transactionId: transfer?.transactionId ?? null,
     uetr: transfer?.uetr ?? null,
+  };
+}
+
+function answerOf(event: EventHeader, transfer: Transfer | null, decision: Decision, settledAt: number): PaymentAnswer {
+  return {
     status: decision.status,
     reasonCode: decision.reasonCode,
     reason: decision.reason,
@@ -136,6 +148,7 @@ function resultOf(event: EventHeader, transfer: Transfer | null, decision: Decis
     sequence: decision.sequence,
     createdAt: event.createdAt,
     receivedAt: event.receivedAt,
+    settledAt,
     inboundPartition: event.inboundPartition,
     inboundOffset: event.inboundOffset,
     originalEventId: decision.originalEventId,

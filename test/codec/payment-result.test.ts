@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import avro from 'avsc';
 import { describe, expect, test } from 'vitest';
-import { decodePaymentResult, encodePaymentResult, paymentResultSchema } from '../../src/codec/payment-result.ts';
+import { DecodedBatch, DecodedBatchWriter, joinDecoded } from '../../src/codec/decoded-batch.ts';
+import { decodePaymentResult, encodeDecodedResult, encodePaymentResult, paymentResultSchema } from '../../src/codec/payment-result.ts';
 import type { PaymentResult } from '../../src/codec/payment-result.ts';
 import { createRandom } from '../random.ts';
 
@@ -155,5 +156,65 @@ describe('a PaymentResult', () => {
     ['followed by another byte', Buffer.concat([written(settled), Buffer.from([0])])],
   ])('is refused when it is %s', (_what, bytes) => {
     expect(() => decodePaymentResult(bytes)).toThrow();
+  });
+});
+
+describe('a result of a decoded batch', () => {
+  const texts = ['instructionId', 'endToEndId', 'transactionId', 'uetr'] as const;
+
+  /** The texts of each result lie in the record's bytes or in the scratch area, by turns; two threads made the batch. */
+  function decodedFrom(results: readonly PaymentResult[]): DecodedBatch {
+    const source: Buffer[] = [];
+    let length = 0;
+    const parts = results.map((result, part) => {
+      const writer = new DecodedBatchWriter();
+      let turn = part;
+      const put = (text: string | null, span: (start: number, length: number) => void, scratch: (text: string) => void): void => {
+        if (text === null) return;
+        if (turn++ % 2 === 0) return scratch(text);
+        const bytes = Buffer.from(text);
+        span(length, bytes.length);
+        source.push(bytes);
+        length += bytes.length;
+      };
+      writer.beginEvent();
+      for (const name of ['eventId', 'messageType', 'source', 'messageId'] as const) {
+        put(result[name], (start, size) => writer.setEventSpan(name, start, size), (text) => writer.setEventText(name, text));
+      }
+      writer.beginTransaction();
+      for (const name of texts) {
+        put(result[name], (start, size) => writer.setTransactionSpan(name, start, size), (text) => writer.setTransactionText(name, text));
+      }
+      return writer.pack();
+    });
+    return new DecodedBatch(joinDecoded(parts), Buffer.concat(source));
+  }
+
+  test('has the very bytes that the same result has as strings', () => {
+    const results: PaymentResult[] = [
+      settled,
+      { ...settled, messageId: null, instructionId: null, endToEndId: null, transactionId: null, uetr: null },
+      { ...settled, eventId: 'é'.repeat(70), source: '', messageId: '決済', instructionId: 'x'.repeat(63), endToEndId: 'x'.repeat(64), transactionId: '𝄞', transactionIndex: 4_999 },
+    ];
+    const decoded = decodedFrom(results);
+    results.forEach((result, row) => {
+      const bytes = Buffer.alloc(1 << 12);
+      const end = encodeDecodedResult({ decoded, event: row, transaction: row, transactionIndex: result.transactionIndex }, result, 77, bytes, 3);
+      expect(bytes.subarray(3, end)).toEqual(written(result));
+    });
+  });
+
+  test('is not begun where there may be no room', () => {
+    const decoded = decodedFrom([settled]);
+    const of = { decoded, event: 0, transaction: 0, transactionIndex: 0 };
+    const bytes = Buffer.alloc(400);
+    expect(encodeDecodedResult(of, settled, 77, bytes, 0)).toBe(-1);
+    expect(bytes.every((byte) => byte === 0)).toBe(true);
+  });
+
+  test('gives common texts as they are, also after others took their place', () => {
+    const many = Array.from({ length: 10_000 }, (_, i) => ({ ...settled, messageType: `pacs.${i}` }));
+    const decoded = decodedFrom([...many, ...many]);
+    for (let row = 0; row < 20_000; row++) expect(decoded.commonEventText(row, 'messageType')).toBe(`pacs.${row % 10_000}`);
   });
 });

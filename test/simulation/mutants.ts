@@ -244,8 +244,8 @@ export const lossMutants: readonly Mutant[] = [
   {
     name: 'a stage drops an item',
     file: 'src/stages/route.ts',
-    find: 'return { records: decoded.records, directory, steps, misdirected };',
-    replace: 'return { records: decoded.records, directory, steps: steps.length > 3 ? steps.slice(0, -1) : steps, misdirected };',
+    find: 'directory, steps, misdirected };',
+    replace: 'directory, steps: steps.length > 3 ? steps.slice(0, -1) : steps, misdirected };',
   },
   {
     name: 'a commit forgets a result',

@@ -34,8 +34,9 @@ function transfer(offset: number, identity: string): Transfer {
 function workOf(...transfers: Transfer[]): Work {
   return {
     records: packRecords('payments.inbound', 0, []),
+    decoded: null,
     directory: Directory.empty,
-    steps: transfers.map((one) => ({ kind: 'transfer', row: 0, transfer: one, refusal: null, holder: null })),
+    steps: transfers.map((one) => ({ kind: 'transfer', row: 0, transaction: -1, transfer: one, refusal: null, holder: null })),
     misdirected: [],
   };
 }
