@@ -16,6 +16,7 @@ import { defineDoctorCommand } from './doctor.ts';
 import { defineExplainCommand } from './explain.ts';
 import { defineOperatorCommands } from './operator.ts';
 import { defineParticipantsCommand } from './participants.ts';
+import { defineReportCommand } from './report.ts';
 import { defineSinkCommand } from './sink.ts';
 import { defineSqlCommand } from './sql.ts';
 import { defineSchemasCommand } from './schemas.ts';
@@ -41,6 +42,7 @@ const commands: readonly DefineCommand[] = [
   defineSinkCommand,
   defineDlqCommand,
   defineSqlCommand,
+  defineReportCommand,
   defineValidateCommand,
   defineExplainCommand,
   defineVerifyCommand,

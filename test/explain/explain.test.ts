@@ -1,6 +1,6 @@
 /**
  * `settlefleet explain` over real parts: one run of a fleet with everything in it that can become of a payment, and what is told
- * of each held against what the fleet itself told. `DOCS=write` writes the page's example anew.
+ * of each held against what the fleet itself told; and `settlefleet report day` over the same run. `DOCS=write` writes the page's example anew.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -251,6 +251,48 @@ describe('docs/operations.md', () => {
   });
 });
 
+/** What `report day --format json` prints, as far as it is looked at here. */
+interface Report {
+  readonly day: string;
+  readonly state: string;
+  readonly reasons: readonly string[];
+  readonly statements: readonly {
+    readonly participant: string;
+    readonly opening: { readonly amount: string };
+    readonly debits: { readonly count: number; readonly sum: string };
+    readonly credits: { readonly count: number; readonly sum: string };
+    readonly closing: { readonly code: string; readonly amount: string };
+    readonly entries: readonly { readonly indicator: string; readonly amount: string; readonly eventId: string; readonly positionAfter: string | null }[];
+  }[];
+}
+
+// The same run, asked for the other way round: not for one payment but for a day of them.
+describe('the statements of the day', () => {
+  it('hold what the fleet told of each participant, as of now, with every entry', async () => {
+    const { code, stdout } = await runHere(['report', 'day', 'today', '--entries', '--format', 'json'], variables());
+    const report = JSON.parse(stdout) as Report;
+    expect({ code, state: report.state, reasons: report.reasons }).toEqual({ code: 0, state: 'interim', reasons: [] });
+    const settled = bench.results.filter(({ status, settledAt }) => status === 'ACSC' && iso(settledAt).startsWith(report.day));
+    expect(settled.length).toBeGreaterThan(3);
+    const total = (results: readonly StoredResult[]): bigint => results.reduce((sum, { amount }) => sum + amount!, 0n);
+    for (const { participant: id, opening, debits, credits, closing, entries } of report.statements) {
+      const [out, into] = [settled.filter((one) => one.debitedParticipant === id), settled.filter((one) => one.creditedParticipant === id)];
+      expect(debits).toEqual({ count: out.length, sum: formatAmount(total(out)) });
+      expect(credits).toEqual({ count: into.length, sum: formatAmount(total(into)) });
+      expect([opening.amount, closing]).toEqual(['0.00', { code: 'ITBD', amount: formatAmount(bench.positions().get(`${id}|EUR`)!) }]);
+      expect(entries.filter(({ indicator }) => indicator === 'DBIT').map(({ eventId, amount, positionAfter }) => [eventId, amount, positionAfter])).toEqual(
+        out.toSorted((one, other) => one.sequence! - other.sequence!).map(({ eventId, amount, positionAfter }) => [eventId, formatAmount(amount!), formatAmount(positionAfter!)]),
+      );
+    }
+    expect(report.statements.map(({ participant: id }) => id)).toEqual([bnp.bic, commerz.bic, deutsche.bic]);
+  });
+
+  it('of a day that is over are final, and empty where nothing had moved by then', async () => {
+    const { code, stdout } = await runHere(['report', 'day', 'yesterday', '--format', 'json'], variables());
+    expect({ code, report: JSON.parse(stdout) as Report }).toMatchObject({ code: 0, report: { state: 'final', statements: [] } });
+  });
+});
+
 // Last, because from here on the fleet is held.
 describe('a payment that is under way', () => {
   it('is told with where it waits: in the inbound topic, handed over, or as a credit; and without a row while the sink is behind', async () => {
@@ -273,6 +315,10 @@ describe('a payment that is under way', () => {
     });
     expect((await alone(handed.endToEndId, ['--no-clickhouse'])).one).toMatchObject({ uetr: handed.uetr, decision: null, waiting: { at: 'routed', place: { topic: `${bench.prefix}routed`, partition: 0 } } });
     const { one } = await alone(credit.uetr!);
+    const statements = await runHere(['report', 'day', 'today', '--wait', '0'], variables());
+    expect(statements.code).toBe(1);
+    expect(statements.stdout).toMatch(/^INCOMPLETE, as of .+\n  partition 1: ClickHouse counts \d+ debits, \d+ are posted/m);
+    expect(statements.stderr).toMatch(/^The statements of .+ are incomplete: partition 1: /);
     expect(one.decision).toMatchObject({
       status: 'ACSC', result: resultPlace(result), debit: { amount: '5.00' }, credit: { state: 'underWay', routed: { partition: 0 }, appliedIn: null, after: null }, clickhouse: { state: 'behind' },
     });

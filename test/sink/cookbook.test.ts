@@ -14,6 +14,9 @@ import { addDirectoryEntries } from '../../src/adapters/clickhouse/participants-
 import { restrictToReading } from '../../src/adapters/clickhouse/read-session.ts';
 import { ViewFeed } from '../../src/adapters/clickhouse/view-feed.ts';
 import { formatAmount } from '../../src/domain/amount.ts';
+import { makeDayReport } from '../../src/report/day-report.ts';
+import { reportLines, totalsOf } from '../../src/report/render.ts';
+import type { DayReport } from '../../src/report/render.ts';
 import { cookbookDays } from './cookbook-days.ts';
 import { insertResults, noDifferences, parseRows, quiet, viewDifferencesQuery } from './support.ts';
 
@@ -96,6 +99,71 @@ describe('docs/analytics.md', () => {
     expect(views.length).toBeGreaterThanOrEqual(13);
     const asked = recipesOf(text).map(({ query }) => query).join('\n');
     expect(views.filter((view) => !new RegExp(`(FROM|JOIN) ${view}\\b`).test(asked))).toEqual([]);
+  });
+});
+
+describe('settlefleet report day', () => {
+  const { results } = cookbookDays();
+  const standings = results.map((ofPartition, partition) => ({ partition, sequence: ofPartition.filter(({ status }) => status === 'ACSC').length, undecided: 0 }));
+  const morning = Date.UTC(2026, 10, 23, 6);
+  const timing = { now: () => morning, monotonic: () => 0, sleep: async () => {} };
+  const report = (day: string, options: { participant?: string | undefined; currency?: string | undefined; entries?: boolean } = {}) =>
+    makeDayReport({
+      day, filter: { participant: options.participant ?? null, currency: options.currency ?? null }, withEntries: options.entries === true, entriesMax: 10_000,
+      ask: (query) => run(reading, query, 'JSONEachRow'), standings: async () => standings, waitMs: 0, timing, onWait: () => {},
+    });
+
+  it('shows in the page what it says', async () => {
+    let text = await readFile(page, 'utf8');
+    const examples = [...text.matchAll(/(?<=^    settlefleet report day (2026-\d\d-\d\d)( .*)?\n\n)(?:(?:    .*)?\n)+?(?=\n\S)/gm)];
+    expect(examples.length).toBe(2);
+    for (const [shown, day, words = ''] of examples) {
+      const option = (name: string): string | undefined => new RegExp(`--${name} (\\S+)`).exec(words)?.[1];
+      const made = await report(day!, { participant: option('participant'), currency: option('currency'), entries: words.includes('--entries') });
+      let lines = reportLines(made);
+      // Of a long statement the page shows the beginning and the end.
+      if (lines.length > 24) lines = [...lines.slice(0, 13), '  ...', ...lines.slice(-5)];
+      const block = `${lines.join('\n').trimEnd()}\n`.replace(/^(?=.)/gm, '    ');
+      if (process.env['DOCS'] === 'write') text = text.replace(shown, () => block);
+      else expect(shown).toBe(block);
+    }
+    if (process.env['DOCS'] === 'write') await writeFile(page, text);
+  });
+
+  it('opens each day with what the day before closed with, and closes with what the ledger holds', async () => {
+    const { ledger } = cookbookDays();
+    const [first, second, third] = [await report('2026-11-21'), await report('2026-11-22', { entries: true }), await report('2026-11-23')];
+    expect([first.state, second.state, third.state, second.reasons]).toEqual(['final', 'final', 'interim', []]);
+    const of = (made: DayReport, side: 'opening' | 'closing') => new Map(made.statements.map((one) => [`${one.participant}|${one.currency}`, one[side]]));
+    expect([...of(first, 'opening').values()].every((units) => units === 0n)).toBe(true);
+    for (const [name, closing] of of(first, 'closing')) expect(of(second, 'opening').get(name)).toBe(closing);
+    expect(of(third, 'opening')).toEqual(of(second, 'closing'));
+    for (const { participant, currency, closing } of second.statements) expect(closing, `${participant} ${currency}`).toBe(ledger.position(participant, currency));
+    for (const total of totalsOf(second.statements)) expect([total.opening, total.closing, total.debits - total.credits]).toEqual([0n, 0n, 0n]);
+    // Every settled transaction of the day stands in it twice, with what the ledger said then.
+    const settled = results.flat().filter(({ status, settledAt }) => status === 'ACSC' && new Date(settledAt).toISOString().startsWith('2026-11-22'));
+    expect(second.entries).toHaveLength(2 * settled.length);
+    const debits = second.entries!.filter(({ side }) => side === 'debit').map(({ eventId, amount, positionAfter }) => [eventId, amount, positionAfter]);
+    expect(debits.toSorted()).toEqual(settled.map(({ eventId, amount, positionAfter }) => [eventId, amount, positionAfter]).toSorted());
+  });
+
+  it('gives one participant and one currency, and nothing before the first movement', async () => {
+    const all = await report('2026-11-22', { entries: true });
+    const one = await report('2026-11-22', { participant: 'COBADEFFXXX', currency: 'EUR', entries: true });
+    expect(one.statements).toEqual(all.statements.filter(({ participant, currency }) => participant === 'COBADEFFXXX' && currency === 'EUR'));
+    expect(one.entries).toEqual(all.entries!.filter(({ participant, currency }) => participant === 'COBADEFFXXX' && currency === 'EUR'));
+    expect([one.state, one.statements.length]).toEqual(['final', 1]);
+    expect((await report('2026-11-20')).statements).toEqual([]);
+    expect((await report('2026-11-22', { participant: "x' OR 1=1 --" })).statements).toEqual([]);
+  });
+
+  it('is incomplete where one more debit was posted than is counted', async () => {
+    standings[1]!.sequence++;
+    try {
+      expect(await report('2026-11-22')).toMatchObject({ state: 'incomplete', reasons: [expect.stringMatching(/^partition 1: /)] });
+    } finally {
+      standings[1]!.sequence--;
+    }
   });
 });
 
