@@ -35,7 +35,9 @@ export interface DrainFigures {
   readonly faults: readonly string[];
 }
 
-const drainBoundMs = 300_000;
+/** Nothing that is worth a measurement is slower than this. */
+const eventsPerSecondMin = 500;
+const drainBoundMsMin = 300_000;
 
 /** The subject must not be lacking anything, see `Subject.lacking`. */
 export async function measureDrain(subject: Subject, options: DrainOptions): Promise<DrainFigures> {
@@ -48,6 +50,7 @@ export async function measureDrain(subject: Subject, options: DrainOptions): Pro
       running.push(...(await subject.start(world.place, options.workers)));
       if (options.sink) running.push(...(await subject.startSink!(world.place)));
     };
+    const drainBoundMs = Math.max(drainBoundMsMin, (Math.max(options.warm, options.events) * options.transactions * 1000) / eventsPerSecondMin);
     if (options.warm > 0) {
       await start();
       await world.publish(0, options.warm);
@@ -71,7 +74,7 @@ export async function measureDrain(subject: Subject, options: DrainOptions): Pro
       cpu: usageBetween(before, after),
       memoryMegabytes: Math.max(...running.map(({ pid }) => memoryPeakMegabytes(pid))),
       beside: besides ?? null,
-      faults: ended.length > 0 ? [`${ended.length} process(es) of it ended by themselves`, ...faults] : faults,
+      faults: ended.length > 0 ? [...ended.map((child) => `${child.name} ended by itself: ${child.lastWords()}`), ...faults] : faults,
     };
   } finally {
     for (const child of running) await child.end();

@@ -56,7 +56,7 @@ export async function run(args: readonly string[]): Promise<void> {
   ]);
 
   for (let round = 1; round <= rounds; round++) {
-    for (const { name, subject, commitIntervalMs } of variants) {
+    for (const { name, subject, commitIntervalMs } of variants) await recording.turn(round, name, async () => {
       const session = await openLoadSession(subject, {
         subject: subject.name, seed: round, participants: settings.participants, partitions: settings.partitions, transactions: 1,
         commitIntervalMs, warm: Math.min(settings.warm, subject.eventsPerSecond * 10), workers: settings.workers,
@@ -80,7 +80,7 @@ export async function run(args: readonly string[]): Promise<void> {
       } finally {
         await session.close();
       }
-    }
+    });
   }
   recording.finish(latencySummary(recording.counted));
 }

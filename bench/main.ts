@@ -1,4 +1,6 @@
 /** `./dev bench NAME...`: runs one measurement of this folder, or says which there are. */
+// The Kafka client waits in libuv's thread pool; see src/main.ts.
+process.env['UV_THREADPOOL_SIZE'] ||= '8';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from './settings.ts';

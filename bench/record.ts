@@ -59,6 +59,8 @@ export class Recording {
   readonly #settings: Readonly<Record<string, unknown>>;
   readonly #startedAt = new Date();
   readonly #loadBefore = loadavg();
+  readonly #versions = versions();
+  readonly #git = gitState();
   readonly #subjects: Record<string, string> = {};
   readonly #skipped: Record<string, string> = {};
   readonly #rounds: BenchRound[] = [];
@@ -80,7 +82,21 @@ export class Recording {
   add(round: Partial<BenchRound> & Pick<BenchRound, 'round' | 'subject'>): BenchRound {
     const whole = { parameters: {}, figures: {}, histograms: {}, series: {}, discarded: [], ...round };
     this.#rounds.push(whole);
+    // Whatever ends the run, what was measured until then is kept.
+    this.#write(['This run has not come to its end.']);
     return whole;
+  }
+
+  /** One subject's turn. When it fails, that is a discarded round, and the others go on. */
+  async turn(round: number, subject: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      progress.clear();
+      const reason = error instanceof Error ? error.message : String(error);
+      this.add({ round, subject, discarded: [`it failed: ${reason}`] });
+      console.log(`round ${round}  ${subject}  FAILED: ${reason}`);
+    }
   }
 
   /** Rounds that count. */
@@ -88,8 +104,19 @@ export class Recording {
     return this.#rounds.filter(({ discarded }) => discarded.length === 0);
   }
 
-  /** Writes the file, prints the table and where the file is. */
-  finish(summary: readonly string[]): BenchRecord {
+  /** Writes the file, prints the table and where the file is. Nothing that counts: exit code 1. */
+  finish(summary: readonly string[]): void {
+    const file = this.#write(summary);
+    console.log('');
+    for (const line of summary) console.log(line);
+    const discarded = this.#rounds.length - this.counted.length;
+    if (discarded > 0) console.log(`\n${discarded} round(s) discarded; the file says why.`);
+    if (this.counted.length === 0) process.exitCode = 1;
+    console.log(`\n${relative(process.cwd(), file)}; ./dev bench report draws it`);
+  }
+
+  /** Gives the path of the file. */
+  #write(summary: readonly string[]): string {
     const record: BenchRecord = {
       format: recordFormat,
       name: this.#name,
@@ -97,8 +124,8 @@ export class Recording {
       startedAt: this.#startedAt.toISOString(),
       endedAt: new Date().toISOString(),
       machine: { ...machine(), loadBefore: this.#loadBefore, loadAfter: loadavg() },
-      versions: versions(),
-      git: gitState(),
+      versions: this.#versions,
+      git: this.#git,
       settings: this.#settings,
       subjects: this.#subjects,
       skipped: this.#skipped,
@@ -108,12 +135,7 @@ export class Recording {
     mkdirSync(benchFolder, { recursive: true });
     const file = join(benchFolder, `${this.#name}-${record.startedAt.replaceAll(/[:.]/g, '-')}.json`);
     writeFileSync(file, `${JSON.stringify(record, null, 1)}\n`);
-    console.log('');
-    for (const line of summary) console.log(line);
-    const discarded = this.#rounds.length - this.counted.length;
-    if (discarded > 0) console.log(`\n${discarded} round(s) discarded; the file says why.`);
-    console.log(`\n${relative(process.cwd(), file)}; ./dev bench report draws it`);
-    return record;
+    return file;
   }
 }
 

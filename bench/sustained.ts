@@ -55,7 +55,7 @@ export async function run(args: readonly string[]): Promise<void> {
   ]);
 
   for (let round = 1; round <= rounds; round++) {
-    for (const subject of subjects) {
+    for (const subject of subjects) await recording.turn(round, subject.name, async () => {
       const session = await openLoadSession(subject, {
         subject: subject.name, seed: round, participants: settings.participants, partitions: settings.partitions, transactions: 1,
         commitIntervalMs: settings['commit-interval-ms'], warm: Math.min(settings.warm, subject.eventsPerSecond * 10), workers: settings.workers,
@@ -86,7 +86,7 @@ export async function run(args: readonly string[]): Promise<void> {
       } finally {
         await session.close();
       }
-    }
+    });
   }
   recording.finish(sustainedSummary(recording.counted));
 }

@@ -16,10 +16,19 @@ export function cpuSeconds(pid: number): number {
   }
 }
 
-/** The most memory that a process has held so far (VmHWM), in MB. */
+/** The memory that a process holds now (VmRSS), in MB. */
+export function memoryMegabytes(pid: number): number {
+  return fromStatus(pid, 'VmRSS');
+}
+
+/** The most that it has held so far (VmHWM), in MB. */
 export function memoryPeakMegabytes(pid: number): number {
+  return fromStatus(pid, 'VmHWM');
+}
+
+function fromStatus(pid: number, name: string): number {
   try {
-    const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    const kibibytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
     return Math.round((Number(kibibytes) * 1024) / 1e6);
   } catch {
     return 0;

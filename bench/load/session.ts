@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Running, Subject } from '../peers/subjects.ts';
-import { memoryPeakMegabytes } from '../usage.ts';
+import { memoryMegabytes, memoryPeakMegabytes } from '../usage.ts';
 import { openWorld, partsUsage, usageBetween } from '../world.ts';
 import type { World, WorldOptions } from '../world.ts';
 import { judgeRate } from './judge.ts';
@@ -43,7 +43,10 @@ export interface RateFigures {
   readonly lag: readonly (readonly [number, number])[];
   /** CPU microseconds an event, while the load ran. */
   readonly cpu: { readonly subject: number; readonly kafka: number; readonly redis: number; readonly generator: number; readonly reader: number };
+  /** The most that the largest process ever held. */
   readonly memoryMegabytes: number;
+  /** Seconds since the start of the run, megabytes of the largest process. */
+  readonly memory: readonly (readonly [number, number])[];
 }
 
 export interface LoadSession {
@@ -60,6 +63,11 @@ const lookEveryMs = 50;
 /** How long after the last event its answer may come. */
 const answersWithinMs = 10_000;
 const warmBoundMs = 120_000;
+
+/** 400 looks in all. */
+function lookAtLagSeconds(seconds: number): number {
+  return Math.max(lookEveryMs / 1000, seconds / 400);
+}
 
 export async function openLoadSession(subject: Subject, options: WorldOptions & { readonly warm: number; readonly workers: number }): Promise<LoadSession> {
   const world = await openWorld(options);
@@ -112,6 +120,7 @@ function session(subject: Subject, world: World, parts: Parts): LoadSession {
     let sent = 0;
     let answered = 0;
     const lag: [number, number][] = [];
+    const memory: [number, number][] = [];
     reader.listen((message) => void (message.kind === 'answered' && (answered = message.answered)));
     reader.tell({ kind: 'run', run });
     generator.tell({ kind: 'run', run });
@@ -121,7 +130,9 @@ function session(subject: Subject, world: World, parts: Parts): LoadSession {
     const looking = setInterval(() => {
       const second = (performance.now() - beganAt) / 1000;
       if (second < 0) return;
-      lag.push([Math.round(second * 100) / 100, Math.max(0, sent - answered)]);
+      // Not more points than a drawing shows.
+      if (second - (lag.at(-1)?.[0] ?? -1) >= lookAtLagSeconds(warmSeconds + seconds)) lag.push([Math.round(second * 100) / 100, Math.max(0, sent - answered)]);
+      if (second - (memory.at(-1)?.[0] ?? -1) >= 1) memory.push([Math.round(second * 10) / 10, Math.max(...pids.map(memoryMegabytes))]);
       onProgress?.(`${rate}/s, second ${second.toFixed(0)} of ${warmSeconds + seconds}: ${Math.max(0, sent - answered)} on their way`);
       if (!isHopeless && sent - answered > rate * bounds.giveUpLagSeconds) {
         isHopeless = true;
@@ -146,15 +157,15 @@ function session(subject: Subject, world: World, parts: Parts): LoadSession {
     const perEvent = (spentSeconds: number, events: number): number => (spentSeconds / Math.max(1, events)) * 1e6;
     const figures = {
       rate, latencies: collected.latencies, p50Ms: latencies.quantile(0.5), p90Ms: latencies.quantile(0.9), p99Ms: latencies.quantile(0.99), p999Ms: latencies.quantile(0.999),
-      mostMs: latencies.mostMilliseconds, generatorLateP99Ms: late.quantile(0.99), sent: done.sent, unanswered: Math.max(0, done.sent - collected.answered), lagAtEnd, lag,
+      mostMs: latencies.mostMilliseconds, generatorLateP99Ms: late.quantile(0.99), sent: done.sent, unanswered: Math.max(0, done.sent - collected.answered), lagAtEnd, lag, memory,
       cpu: {
         subject: perEvent(spent.subject, done.sent), kafka: perEvent(spent.kafka, done.sent), redis: perEvent(spent.redis, done.sent),
         generator: perEvent(done.cpuSeconds, done.sent - unmeasured), reader: perEvent(collected.cpuSeconds, collected.answered),
       },
       memoryMegabytes: Math.max(...pids.map(memoryPeakMegabytes)),
     };
-    const ended = running.filter((child) => child.exited()).map(({ name }) => name);
-    if (ended.length > 0) throw new Error(`${ended.join(', ')} ended by itself under ${rate} events/s`);
+    const ended = running.find((child) => child.exited());
+    if (ended !== undefined) throw new Error(`${ended.name} ended by itself under ${rate} events/s: ${ended.lastWords()}`);
     return { ...figures, verdict: judgeRate({ ...figures, asked: run.count }, bounds) };
   };
 

@@ -1,7 +1,7 @@
 /** What is measured: how each subject is started on a fleet's topics, and ended. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../src/config.ts';
 import { startChild } from '../../src/demo/children.ts';
@@ -23,6 +23,8 @@ export interface Running {
   readonly metricsPort: number | null;
   /** It has ended by itself. */
   exited(): boolean;
+  /** The last that it wrote, in one line. */
+  lastWords(): string;
   end(): Promise<unknown>;
 }
 
@@ -59,11 +61,20 @@ export const fleet: Subject = {
   startSink: async (place) => [await settlefleet(place, 'sink', 'sink')],
 };
 
-async function settlefleet(place: Place, name: string, command: string): Promise<Running> {
-  const child = await startChild(`${place.config.consumerGroup}-${name}`, command, { logFile: join(place.folder, `${name}.log`), environment: place.environment });
+async function settlefleet(place: Place, name: string, command: string, nodeOptions: readonly string[] = []): Promise<Running> {
+  const child = await startChild(`${place.config.consumerGroup}-${name}`, command, { logFile: join(place.folder, `${name}.log`), environment: place.environment, nodeOptions });
   await child.ready();
-  return { name: child.name, pid: child.pid, metricsPort: child.metricsPort, exited: () => child.exited() !== null, end: () => child.end() };
+  return { name: child.name, pid: child.pid, metricsPort: child.metricsPort, exited: () => child.exited() !== null, lastWords: () => lastLines(child.logFile), end: () => child.end() };
 }
+
+/** What exactly-once costs is the difference to this one. */
+export const withoutTransactions: Subject = {
+  ...fleet,
+  name: 'at-least-once',
+  what: 'the same worker without Kafka transactions: an idempotent producer, flushed, then an ordinary offset commit',
+  start: (place, processes) => Promise.all(Array.from({ length: processes }, (_, i) =>
+    settlefleet(place, `worker-${i}`, 'worker', ['--import', join(import.meta.dirname, 'without-transactions', 'register.ts')]))),
+};
 
 export const ceiling: Subject = {
   name: 'ceiling',
@@ -123,7 +134,7 @@ export const plain: Subject = {
   start: async (place) => [started(process.execPath, [join(import.meta.dirname, 'plain', 'main.ts')], place, 'plain')],
 };
 
-const all: Readonly<Record<string, Subject>> = { fleet, streams, plain, ceiling };
+const all: Readonly<Record<string, Subject>> = { fleet, streams, plain, ceiling, 'at-least-once': withoutTransactions };
 export const subjectNames = Object.keys(all);
 
 export function subjectsOf(names: readonly string[]): Subject[] {
@@ -146,6 +157,7 @@ function started(program: string, args: readonly string[], { config, topics, fol
     pid: child.pid!,
     metricsPort: null,
     exited: () => child.exitCode !== null || child.signalCode !== null,
+    lastWords: () => lastLines(join(folder, `${name}.log`)),
     async end() {
       const gone = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : Promise.resolve();
       child.kill('SIGTERM');
@@ -155,4 +167,8 @@ function started(program: string, args: readonly string[], { config, topics, fol
       process.off('exit', kill);
     },
   };
+}
+
+function lastLines(file: string): string {
+  return readFileSync(file, 'utf8').trim().split('\n').slice(-5).join(' | ').slice(-1_000);
 }

@@ -44,11 +44,11 @@ export function killChildren(): void {
 export async function startChild(
   name: string,
   command: string,
-  options: { readonly logFile: string; readonly environment: Readonly<Record<string, string>> },
+  options: { readonly logFile: string; readonly environment: Readonly<Record<string, string>>; readonly nodeOptions?: readonly string[] },
 ): Promise<Child> {
   const metricsPort = await freePort();
   const log = openSync(options.logFile, 'w');
-  const child = spawn(process.execPath, ['--max-semi-space-size=8', entry, command], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=8', ...(options.nodeOptions ?? []), entry, command], {
     stdio: ['ignore', log, log],
     env: childEnvironment({ WORKER_ID: name, MALLOC_ARENA_MAX: '2', ...options.environment, METRICS_PORT: String(metricsPort) }),
   });
