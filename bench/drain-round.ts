@@ -14,6 +14,7 @@ export interface DrainOptions {
   readonly workers: number;
   readonly participants: number;
   readonly partitions: number;
+  readonly moulds?: number;
   readonly commitIntervalMs: number;
   readonly sink: boolean;
   /** Told while the clock runs: events that are left. */

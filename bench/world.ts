@@ -32,6 +32,8 @@ export interface WorldOptions {
   readonly partitions: number;
   readonly transactions: number;
   readonly commitIntervalMs: number;
+  /** How many different messages there are, see `WorkloadOptions`. */
+  readonly moulds?: number;
 }
 
 export interface World {
@@ -72,7 +74,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
   await applyParticipants(config, join(folder, 'participants.json'), false, silent);
 
   const schema = await registeredEventSchema({ url: config.schemaRegistryUrl, subject: `${topics.inbound}-value`, waitMs: 60_000, onWait: silent });
-  const workloadOptions = { seed: options.seed, participants: options.participants, partitions: options.partitions, transactions: options.transactions, schema, ...shares };
+  const workloadOptions = { seed: options.seed, participants: options.participants, partitions: options.partitions, transactions: options.transactions, schema, ...shares, ...(options.moulds === undefined ? {} : { moulds: options.moulds }) };
   const workload = createWorkload(workloadOptions);
   const reader = topicReader(config, 'bench');
   const publisher = await connectTransactionalPublisher({ ...publisherOptions(config, 'bench'), transactionalId: `${topics.inbound}-bench` });

@@ -121,6 +121,7 @@ export function lineChart(title: string, lines: readonly Line[], x: Axis, y: Axi
   // Names at the ends of their lines, moved apart where they would lie on each other.
   const ends = shown.map((line) => ({ line, y: level.of(line.points.at(-1)![1]) })).sort((a, b) => a.y - b.y);
   for (let i = 1; i < ends.length; i++) ends[i]!.y = Math.max(ends[i]!.y, ends[i - 1]!.y + 15);
+  for (let i = ends.length - 1, lowest = plot.top + plot.height; i >= 0; i--, lowest -= 15) ends[i]!.y = Math.min(ends[i]!.y, Math.max(lowest, plot.top));
   const drawn = ends.map(({ line, y: nameY }) => {
     const path = line.points.map(([px, py], i) => `${i === 0 ? 'M' : 'L'}${at(place.of(px))} ${at(level.of(py))}`).join('');
     const dots = line.points.length > 40 ? '' : line.points.map(([px, py]) => `<circle class="fill ${line.colour}" cx="${at(place.of(px))}" cy="${at(level.of(py))}" r="3"><title>${escapeText(`${line.name}: ${shortNumber(px)}, ${shortNumber(py)}`)}</title></circle>`).join('');

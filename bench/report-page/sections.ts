@@ -5,7 +5,7 @@ import { chainParts } from '../parts-round.ts';
 import type { BenchRecord, BenchRound } from '../record.ts';
 import { median } from '../statistics.ts';
 import { barChart, lineChart, shortNumber, stackedChart } from './charts.ts';
-import type { Bar, Line } from './charts.ts';
+import type { Axis, Bar, Line } from './charts.ts';
 
 export interface Section {
   readonly title: string;
@@ -158,15 +158,19 @@ function scaleCharts(rounds: readonly BenchRound[]): string[] {
     const sizes = [...new Set(own.map(({ parameters }) => parameters['size'] as number))].sort((a, b) => a - b);
     return { name, colour: colour(name), points: sizes.map((size) => [size, median(own.filter(({ parameters }) => parameters['size'] === size).map(({ figures }) => figures[figure]!))] as const) };
   });
+  const sizesOf = (dimension: string, label: string): Axis => {
+    const sizes = [...new Set(of(dimension, 'seconds').flatMap(({ points }) => points.map(([size]) => size)))].sort((a, b) => a - b);
+    return { label, isLog: true, ticks: sizes.map((size) => ({ at: size, text: shortNumber(size) })), from: (sizes[0] ?? 1) * 0.9, to: (sizes.at(-1) ?? 1) * 1.1 };
+  };
   const linear = of('events', 'seconds').flatMap(({ points }): Line[] => {
     const [first] = points;
     const last = points.at(-1);
     return first === undefined || last === undefined || points.length < 2 ? [] : [{ name: 'proportional', colour: 'c7', isDashed: true, points: [first, [last[0], (first[1] * last[0]) / first[0]]] }];
   });
   return [
-    lineChart('Time over events', [...of('events', 'seconds'), ...linear], { label: 'events', isLog: true }, { label: 'seconds, logarithmic', isLog: true }),
-    lineChart('Throughput over participants', of('participants', 'eventsPerSecond'), { label: 'participants', isLog: true }, { label: 'events a second' }),
-    lineChart('Throughput over partitions', of('partitions', 'eventsPerSecond'), { label: 'partitions', isLog: true }, { label: 'events a second' }),
+    lineChart('Time over events', [...of('events', 'seconds'), ...linear], sizesOf('events', 'events'), { label: 'seconds, logarithmic', isLog: true }),
+    lineChart('Throughput over participants', of('participants', 'eventsPerSecond'), sizesOf('participants', 'participants'), { label: 'events a second' }),
+    lineChart('Throughput over partitions', of('partitions', 'eventsPerSecond'), sizesOf('partitions', 'partitions'), { label: 'events a second' }),
   ];
 }
 

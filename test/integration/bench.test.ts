@@ -7,7 +7,7 @@ import { fleet } from '../../bench/peers/subjects.ts';
 import { openWorld } from '../../bench/world.ts';
 import { stackEnvironment } from '../stack.ts';
 
-const world = { subject: 'smoke', seed: 11, participants: 20, partitions: 4, transactions: 1, commitIntervalMs: 100 };
+const world = { subject: 'smoke', seed: 11, participants: 20, partitions: 4, transactions: 1, commitIntervalMs: 100, moulds: 64 };
 stackEnvironment();
 
 test('a drain answers every event rightly, with many transactions a message', async () => {
@@ -16,7 +16,7 @@ test('a drain answers every event rightly, with many transactions a message', as
   expect(figures.events / figures.seconds).toBeGreaterThan(0);
   expect(figures.cpu.subject).toBeGreaterThan(0);
   expect(figures.memoryMegabytes).toBeGreaterThan(50);
-});
+}, 120_000);
 
 test('an open load is sent to its last event, answered, and measured from the intended times', async () => {
   const session = await openLoadSession(fleet, { ...world, warm: 0, workers: 1 });
@@ -33,7 +33,7 @@ test('an open load is sent to its last event, answered, and measured from the in
   } finally {
     await session.close();
   }
-});
+}, 120_000);
 
 test('events without an answer are found', async () => {
   const lonely = await openWorld(world);
