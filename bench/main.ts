@@ -2,12 +2,18 @@
 // The Kafka client waits in libuv's thread pool; see src/main.ts.
 process.env['UV_THREADPOOL_SIZE'] ||= '8';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
+import { killChildren } from '../src/demo/children.ts';
 import { UsageError } from './settings.ts';
 
 interface Measurement {
   run(args: readonly string[]): void | Promise<void>;
 }
+
+// Nothing that was started outlives a measurement, however that ends.
+process.once('exit', killChildren);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(128 + constants.signals[signal]));
 
 const [name, ...args] = process.argv.slice(2);
 const names = readdirSync(import.meta.dirname)

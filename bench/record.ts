@@ -64,8 +64,10 @@ export class Recording {
   readonly #subjects: Record<string, string> = {};
   readonly #skipped: Record<string, string> = {};
   readonly #rounds: BenchRound[] = [];
+  readonly #folder: string;
 
-  constructor(name: string, args: readonly string[], settings: Readonly<Record<string, unknown>>) {
+  constructor(name: string, args: readonly string[], settings: Readonly<Record<string, unknown>>, folder = benchFolder) {
+    this.#folder = folder;
     this.#name = name;
     this.#args = args;
     this.#settings = settings;
@@ -132,8 +134,8 @@ export class Recording {
       rounds: this.#rounds,
       summary,
     };
-    mkdirSync(benchFolder, { recursive: true });
-    const file = join(benchFolder, `${this.#name}-${record.startedAt.replaceAll(/[:.]/g, '-')}.json`);
+    mkdirSync(this.#folder, { recursive: true });
+    const file = join(this.#folder, `${this.#name}-${record.startedAt.replaceAll(/[:.]/g, '-')}.json`);
     writeFileSync(file, `${JSON.stringify(record, null, 1)}\n`);
     return file;
   }

@@ -1,5 +1,5 @@
 /** What the benchmarks judge by: a wrong judge makes every figure wrong. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -9,7 +9,7 @@ import { Latencies } from '../../bench/load/latencies.ts';
 import { searchRate } from '../../bench/load/rate-search.ts';
 import { Schedule } from '../../bench/load/schedule.ts';
 import { latencySummary } from '../../bench/latency.ts';
-import { readRecord, recordFormat } from '../../bench/record.ts';
+import { benchFolder, readRecord, Recording, recordFormat } from '../../bench/record.ts';
 import { readSettings, UsageError } from '../../bench/settings.ts';
 import { fitLine, median, spread } from '../../bench/statistics.ts';
 
@@ -181,6 +181,35 @@ describe('settings', () => {
 });
 
 describe('the file that a measurement leaves behind', () => {
+  test('holds machine, versions, commit, settings and every round, also before the measurement has ended, and a turn that failed', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bench-recording-'));
+    try {
+      const recording = new Recording('drain', ['--events', '5'], { events: 5 }, folder);
+      const file = (): string => join(folder, readdirSync(folder)[0]!);
+      recording.subject('fleet', 'the worker');
+      recording.add({ round: 1, subject: 'fleet', figures: { eventsPerSecond: 7, p99Ms: null } });
+      expect(readRecord(file()).rounds).toHaveLength(1);
+      await recording.turn(1, 'streams', async () => {
+        throw new Error('no Java here');
+      });
+      recording.finish(['a table']);
+      expect(readRecord(file())).toMatchObject({
+        name: 'drain', command: './dev bench drain --events 5', settings: { events: 5 }, subjects: { fleet: 'the worker' }, summary: ['a table'],
+        versions: { node: process.version, librdkafka: expect.stringMatching(/^\d/), kafka: expect.stringMatching(/^\d/) }, git: { commit: expect.stringMatching(/^[0-9a-f]{40}$|^unknown$/) },
+        rounds: [{ subject: 'fleet', figures: { eventsPerSecond: 7, p99Ms: null }, discarded: [] }, { subject: 'streams', discarded: ['it failed: no Java here'] }],
+      });
+      expect(recording.counted).toHaveLength(1);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('does not lie in the folder of the stack that it was measured on, which is removed with the stack', () => {
+    const name = /run_on_stack (\S+) "\$NODE" "\$ROOT\/bench\/main\.ts"/.exec(readFileSync(new URL('../../dev', import.meta.url), 'utf8'))?.[1];
+    expect(name).toBeDefined();
+    expect(benchFolder.split('/')).not.toContain(name);
+  });
+
   test('is refused when it is of another kind, or lacks something', () => {
     const folder = mkdtempSync(join(tmpdir(), 'bench-record-'));
     try {
