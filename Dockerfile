@@ -11,7 +11,11 @@ COPY package.json package-lock.json ./
 # Without the embedded ClickHouse (an optional dependency of 540 MB): in production there is a server.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
     && CKJS_LINKING=dynamic npm_config_nodedir=/usr/local npm rebuild @confluentinc/kafka-javascript --foreground-scripts \
-    && node -e "require('@confluentinc/kafka-javascript')" \
+    && node -e "require('@confluentinc/kafka-javascript')"
+# The packed bridge beside it; the image does not go without.
+COPY scripts/dev/build-bridge.sh scripts/dev/build-bridge.sh
+COPY src/adapters/kafka/bridge/bridge.c src/adapters/kafka/bridge/bridge.c
+RUN sh scripts/dev/build-bridge.sh node \
     # Of the client, only the addon and the libraries beside it are needed when it runs.
     && cd node_modules/@confluentinc/kafka-javascript \
     && rm -rf deps build/Release/obj* build/Release/.deps \

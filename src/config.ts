@@ -2,7 +2,8 @@
  * The settings of every command, from environment variables; the only reader of the environment. A wrong setting is
  * refused, never repaired: a repaired one is one that nobody knows is in force.
  *
- * Source: contract section 7. `LOG_LEVEL`, `SCHEMA_CACHE_DIR` and `ADMIN_TOKEN` are ours.
+ * Source: contract section 7. `LOG_LEVEL`, `SCHEMA_CACHE_DIR`, `ADMIN_TOKEN` and `KAFKA_BRIDGE` are
+ * ours.
  */
 import { availableParallelism, homedir, hostname } from 'node:os';
 import { join } from 'node:path';
@@ -13,9 +14,15 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+/** `required`: a worker or sink does not start where the packed bridge is not to be had. */
+export const kafkaBridgeChoices = ['auto', 'off', 'required'] as const;
+export type KafkaBridgeChoice = (typeof kafkaBridgeChoices)[number];
+
 export interface Config {
   /** `host:port`, several with commas. */
   readonly kafkaBrokers: string;
+  /** How records come from Kafka and go there: by the packed bridge where it is to be had, or by the client's own API. */
+  readonly kafkaBridge: KafkaBridgeChoice;
   /** Without a slash at its end. */
   readonly schemaRegistryUrl: string;
   readonly redisUrl: string;
@@ -109,6 +116,7 @@ function readConfig(environment: Environment, note: (setting: ShownSetting) => v
 
   return {
     kafkaBrokers: brokerList('KAFKA_BROKERS', text('KAFKA_BROKERS', '127.0.0.1:9092')),
+    kafkaBridge: oneOf('KAFKA_BRIDGE', text('KAFKA_BRIDGE', 'auto'), kafkaBridgeChoices),
     schemaRegistryUrl: url('SCHEMA_REGISTRY_URL', text('SCHEMA_REGISTRY_URL', 'http://127.0.0.1:8081'), [
       'http:',
       'https:',

@@ -11,6 +11,7 @@ import { restrictToReading } from './adapters/clickhouse/read-session.ts';
 import { operatorHandlers } from './adapters/http/operator.ts';
 import { startHealthServer } from './adapters/http/server.ts';
 import { statusPageHandlers } from './adapters/http/status-page.ts';
+import { announceBridge, bridgeState } from './adapters/kafka/bridge/bridge.ts';
 import { createDirectoryFollower } from './adapters/kafka/directory.ts';
 import { createSinkLog } from './adapters/kafka/sink-log.ts';
 import { sessionTimeoutMs } from './adapters/kafka/timeouts.ts';
@@ -35,9 +36,10 @@ const readSessions = 2;
 /** Runs until `signal` is aborted; resolves when everything that was read is stored. */
 export async function runSink(config: Config, signal: AbortSignal): Promise<void> {
   const log = createLog({ level: config.logLevel, fields: { process: 'sink', worker: config.workerId } });
+  announceBridge(log);
   const topics = topicNames(config.topicPrefix);
   const { target, database } = databaseOf(config.clickhouseUrl);
-  const telemetry = new PrometheusSinkTelemetry(() => sink.reasonsNotReady().length === 0);
+  const telemetry = new PrometheusSinkTelemetry(() => sink.reasonsNotReady().length === 0, bridgeState().inForce);
   const schemas = createWriterSchemas({
     url: config.schemaRegistryUrl,
     directory: config.schemaCacheDir,

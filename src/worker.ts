@@ -5,6 +5,7 @@
 import packageJson from '../package.json' with { type: 'json' };
 import { PrometheusTelemetry } from './adapters/prometheus/telemetry.ts';
 import { createDecoder } from './adapters/piscina/decoder.ts';
+import { announceBridge, bridgeState } from './adapters/kafka/bridge/bridge.ts';
 import { createDirectoryFollower } from './adapters/kafka/directory.ts';
 import { createFleetLog } from './adapters/kafka/fleet-log.ts';
 import { createGroupOffsets } from './adapters/kafka/group-offsets.ts';
@@ -52,6 +53,7 @@ const capUsesTold = 10;
 export async function runWorker(config: Config, signal: AbortSignal): Promise<void> {
   const { workerId } = config;
   const log = createLog({ level: config.logLevel, fields: { process: 'worker', worker: workerId } });
+  announceBridge(log);
   const topics = topicNames(config.topicPrefix);
   const { now: clock, monotonic } = systemTiming;
 
@@ -65,6 +67,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     lanes: () => fleet.lanes().map(({ state }) => state),
     isReady: () => reasonsNotReady().length === 0,
     bytes: () => fleet.bytes(),
+    kafkaBridge: bridgeState().inForce,
     rebuilds: () => fleet.rebuilds(),
     decoder: () => ({ threads: config.parserThreads, busySeconds: decoder.busySeconds() }),
     capUse: () => mostUsedCaps(fleet.positions(), directory.current(), capUsesTold),

@@ -17,6 +17,7 @@ describe('configuration', () => {
   it('has the defaults of the contract', () => {
     expect(loadConfig({})).toMatchObject({
       kafkaBrokers: '127.0.0.1:9092',
+      kafkaBridge: 'auto',
       schemaRegistryUrl: 'http://127.0.0.1:8081',
       redisUrl: 'redis://127.0.0.1:6379',
       clickhouseUrl: 'chdb:./.data/clickhouse',
@@ -81,6 +82,7 @@ describe('configuration', () => {
     ['GATEWAY_PORT', '8080.5'],
     ['PARSER_THREADS', ' 2'],
     ['LOG_LEVEL', 'loud'],
+    ['KAFKA_BRIDGE', 'maybe'],
     ['CLICKHOUSE_RETENTION_DAYS', '-1'],
     ['CLICKHOUSE_RETENTION_DAYS', '30d'],
     ['CLICKHOUSE_RETENTION_DAYS', '3651'],

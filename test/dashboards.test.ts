@@ -35,13 +35,13 @@ describe('the dashboards', () => {
       lag: () => ['inbound', 'routed'].map((topic) => ({ topic: `payments.${topic}`, partition: 0, records: 12, ageMs: 300 })),
       lanes: () => ['running'],
       accounts: () => [{ partition: 0, inFlight: 12, unaccounted: 0 }],
-      isReady: () => true,
+      isReady: () => true, kafkaBridge: true,
       rebuilds: () => [{ partition: 0, ratio: 0.4 }],
       bytes: () => ({ lanes: 1_000, epoch: 500 }),
       decoder: () => ({ threads: 2, busySeconds: performance.now() / 1_000 }),
       capUse: () => [{ participant: 'COBADEFFXXX', currency: 'EUR', units: -75_000_000n, used: 0.75 }],
     });
-    const sink = new PrometheusSinkTelemetry(() => true);
+    const sink = new PrometheusSinkTelemetry(() => true, true);
     servers = await Promise.all(
       [worker.registry, sink.registry].map((registry) =>
         startHealthServer({ port: 0, registry, reasonsNotReady: () => [], log: quiet }),

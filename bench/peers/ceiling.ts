@@ -2,8 +2,10 @@
  * The ceiling: the fleet's own Kafka adapter with nothing between reading and writing. Each record is answered by 300 bytes,
  * in Kafka transactions of the commit interval with the offsets. No thread, no parser, no Redis, no decision.
  */
+import { chooseBridge } from '../../src/adapters/kafka/bridge/bridge.ts';
 import { createFleetLog } from '../../src/adapters/kafka/fleet-log.ts';
 import { RecordSlab } from '../../src/codec/record-slab.ts';
+import { loadConfig } from '../../src/config.ts';
 import { topicNames } from '../../src/domain/topics.ts';
 
 const answer = new Uint8Array(300);
@@ -12,6 +14,7 @@ const commitIntervalMs = Number(environment.COMMIT_INTERVAL_MS);
 const topics = topicNames(environment.TOPIC_PREFIX);
 const say = (fields: object, message: string): void => console.log(message, JSON.stringify(fields));
 
+chooseBridge(loadConfig().kafkaBridge);
 const log = createFleetLog({
   brokers: environment.KAFKA_BROKERS, groupId: environment.GROUP, workerId: `${environment.GROUP}-${environment.PROCESS}`, topics,
   sessionTimeoutMs: 6_000, transactionTimeoutMs: 10_000, log: { debug: say, info: say, warn: say, error: say },

@@ -89,6 +89,18 @@ export const ceiling: Subject = {
     Array.from({ length: processes }, (_, i) => started(process.execPath, [join(import.meta.dirname, 'ceiling.ts')], place, `ceiling-${i}`)),
 };
 
+/** With the Kafka client's own API: what the packed bridge brings. */
+function withoutBridge(subject: Subject): Subject {
+  const raw = (place: Place): Place => ({ ...place, environment: { ...place.environment, KAFKA_BRIDGE: 'off' } });
+  return {
+    ...subject,
+    name: `${subject.name}-raw`,
+    what: `${subject.what}; without the packed bridge (KAFKA_BRIDGE=off)`,
+    start: (place, processes) => subject.start(raw(place), processes),
+    ...(subject.startSink === undefined ? {} : { startSink: (place: Place) => subject.startSink!(raw(place)) }),
+  };
+}
+
 const streamsFolder = join(import.meta.dirname, 'kafka-streams');
 const streamsJars = join(streamsFolder, 'target', 'jars');
 
@@ -134,20 +146,23 @@ export const plain: Subject = {
   start: async (place) => [started(process.execPath, [join(import.meta.dirname, 'plain', 'main.ts')], place, 'plain')],
 };
 
-const all: Readonly<Record<string, Subject>> = { fleet, streams, plain, ceiling, 'at-least-once': withoutTransactions };
+const all: Readonly<Record<string, Subject>> = {
+  fleet, streams, plain, ceiling, 'at-least-once': withoutTransactions, 'fleet-raw': withoutBridge(fleet), 'ceiling-raw': withoutBridge(ceiling),
+};
 export const subjectNames = Object.keys(all);
 
 export function subjectsOf(names: readonly string[]): Subject[] {
   return names.map((name) => all[name]!);
 }
 
-function started(program: string, args: readonly string[], { config, topics, folder, commitIntervalMs }: Place, name: string): Running {
+function started(program: string, args: readonly string[], { config, topics, folder, commitIntervalMs, environment }: Place, name: string): Running {
   const log = openSync(join(folder, `${name}.log`), 'w');
   const child = spawn(program, [...args], {
     stdio: ['ignore', log, log],
     env: {
       ...process.env, KAFKA_BROKERS: config.kafkaBrokers, GROUP: config.consumerGroup, PROCESS: name,
       INBOUND: topics.inbound, RESULTS: topics.results, DEAD_LETTER: topics.deadLetter, CREDITS: topics.routed, POSITIONS: topics.positions, REDIS_URL: config.redisUrl, SCHEMA_REGISTRY_URL: config.schemaRegistryUrl, TOPIC_PREFIX: config.topicPrefix, COMMIT_INTERVAL_MS: String(commitIntervalMs),
+      KAFKA_BRIDGE: environment['KAFKA_BRIDGE'] ?? '',
     },
   });
   const kill = (): void => void child.kill('SIGKILL');

@@ -109,7 +109,9 @@ is_current() {
         ;;
     dependencies)
         [ -f "$STAMP/node" ] && [ "$(cat "$STAMP/node")" = "$NODE" ] &&
-            cmp -s "$ROOT/package-lock.json" "$STAMP/package-lock.json"
+            cmp -s "$ROOT/package-lock.json" "$STAMP/package-lock.json" &&
+            # The bridge is older than nothing that it is made of. One that could not be built is tried again when that changes.
+            [ -z "$(find "$ROOT/src/adapters/kafka/bridge/bridge.c" "$ROOT/scripts/dev/build-bridge.sh" -newer "$STAMP/node")" ]
         ;;
     browser)
         # One that could not be had is looked for again when the scripts change, or this file is removed.

@@ -220,6 +220,7 @@ install_dependencies() {
         }
     fi
     install_addon
+    install_bridge
     mkdir -p "$STAMP"
     cp package-lock.json "$STAMP/package-lock.json"
     printf '%s\n' "$NODE" >"$STAMP/node"
@@ -260,6 +261,12 @@ install_addon() {
     }
     addon_loads || fail "the Kafka client was built and does not load: node -e \"require('@confluentinc/kafka-javascript')\""
     keep_addon
+}
+
+# The packed bridge beside the client. A machine without a C compiler goes without: settlefleet says so when it starts.
+install_bridge() {
+    logged 'packed bridge to Kafka' sh scripts/dev/build-bridge.sh "$NODE" ||
+        say 'dev: going on without the packed bridge (Debian: build-essential brings a C compiler)'
 }
 
 build_addon() (

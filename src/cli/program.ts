@@ -7,6 +7,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import { chooseBridge } from '../adapters/kafka/bridge/bridge.ts';
 import { loadConfig } from '../config.ts';
 import type { Config } from '../config.ts';
 import { CommandError, ConfigurationError, FatalError, OutageError } from '../errors.ts';
@@ -78,6 +79,7 @@ export function createProgram(definitions: readonly DefineCommand[], complain: (
     .addHelpText('after', '\nSettings are environment variables; see README.md.')
     .hook('preAction', () => {
       config = loadConfig();
+      chooseBridge(config.kafkaBridge);
     });
   for (const define of definitions) define(program, settings);
   inheritSettings(program);

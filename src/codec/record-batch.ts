@@ -89,3 +89,34 @@ export function valueBytes(batch: RecordBatch, row: number): Uint8Array | null {
   const start = batch.valueStart[row]!;
   return start < 0 ? null : batch.bytes.subarray(start, start + batch.valueLength[row]!);
 }
+
+/**
+ * The records at offsets from `next` on, each behind the one before; null where there are none. In place.
+ *
+ * A seek that comes late takes a partition back, and then records come that were given before: they are left out, wherever
+ * in the batch they stand.
+ */
+export function recordsFrom(batch: RecordBatch, next: number): RecordBatch | null {
+  let least = next;
+  const isFresh = (offset: number): boolean => {
+    if (offset < least) return false;
+    least = offset + 1;
+    return true;
+  };
+  if (batch.offsets.every(isFresh)) return batch;
+  least = next;
+  const rows = Array.from(batch.offsets.keys()).filter((row) => isFresh(batch.offsets[row]!));
+  if (rows.length === 0) return null;
+  const pick = <T extends Int32Array | Float64Array>(column: T): T => (column.constructor as unknown as { from(values: number[]): T }).from(rows.map((row) => column[row]!));
+  return {
+    ...batch,
+    count: rows.length,
+    keyStart: pick(batch.keyStart),
+    keyLength: pick(batch.keyLength),
+    valueStart: pick(batch.valueStart),
+    valueLength: pick(batch.valueLength),
+    offsets: pick(batch.offsets),
+    timestamps: pick(batch.timestamps),
+    headers: rows.map((row) => batch.headers[row]!),
+  };
+}

@@ -4,14 +4,27 @@
  */
 import type { RecordHeader } from './record-batch.ts';
 
+/** Numbers of a record in `columns`: topic, partition, key start, key length, value start, value length. */
+const width = 6;
+
+/** A slab as a native client reads it, in place: valid until the next append. */
+export interface PackedSlab {
+  readonly bytes: Buffer;
+  /** Six numbers a record: place in `topics`, partition, key start, key length (-1: null), value start, value length (-1: null). */
+  readonly columns: Int32Array;
+  readonly topics: readonly string[];
+  /** Three values a header: record, key, value; few records have any. */
+  readonly headers: readonly (number | string | Uint8Array | null)[];
+}
+
 export class RecordSlab {
   #bytes: Buffer;
   #length = 0;
-  #topics: string[] = [];
-  #partitions: number[] = [];
-  /** Four numbers a record: key start, key length (-1: null), value start, value length (-1: null). */
-  #spans: number[] = [];
-  #headers: (readonly RecordHeader[] | undefined)[] = [];
+  #count = 0;
+  #columns = new Int32Array(64 * width);
+  readonly #topics: string[] = [];
+  readonly #topicIndex = new Map<string, number>();
+  readonly #headers = new Map<number, readonly RecordHeader[]>();
   #recordStart = 0;
   #keyLength = -1;
 
@@ -20,7 +33,7 @@ export class RecordSlab {
   }
 
   get count(): number {
-    return this.#topics.length;
+    return this.#count;
   }
 
   get byteLength(): number {
@@ -67,26 +80,31 @@ export class RecordSlab {
     return this.#bytes.subarray(start, this.#length);
   }
 
+  packed(): PackedSlab {
+    const headers = Array.from(this.#headers, ([record, list]) => list.flatMap(({ key, value }) => [record, key, value]));
+    return { bytes: this.#bytes, columns: this.#columns, topics: this.#topics, headers: headers.flat() };
+  }
+
   topic(record: number): string {
-    return this.#topics[record]!;
+    return this.#topics[this.#columns[record * width]!]!;
   }
 
   partition(record: number): number {
-    return this.#partitions[record]!;
+    return this.#columns[record * width + 1]!;
   }
 
   /** In place; valid until the next append. */
   key(record: number): Buffer | null {
-    return this.#slice(this.#spans[record * 4]!, this.#spans[record * 4 + 1]!);
+    return this.#slice(this.#columns[record * width + 2]!, this.#columns[record * width + 3]!);
   }
 
   /** In place; valid until the next append. */
   value(record: number): Buffer | null {
-    return this.#slice(this.#spans[record * 4 + 2]!, this.#spans[record * 4 + 3]!);
+    return this.#slice(this.#columns[record * width + 4]!, this.#columns[record * width + 5]!);
   }
 
   headers(record: number): readonly RecordHeader[] | undefined {
-    return this.#headers[record];
+    return this.#headers.get(record);
   }
 
   #begin(key: Uint8Array | string | null): void {
@@ -101,10 +119,29 @@ export class RecordSlab {
     valueLength: number,
     headers?: readonly RecordHeader[],
   ): void {
-    this.#topics.push(topic);
-    this.#partitions.push(partition);
-    this.#spans.push(this.#recordStart, this.#keyLength, valueStart, valueLength);
-    this.#headers.push(headers);
+    let at = this.#count * width;
+    if (at === this.#columns.length) {
+      const larger = new Int32Array(this.#columns.length * 2);
+      larger.set(this.#columns);
+      this.#columns = larger;
+    }
+    if (headers !== undefined && headers.length > 0) this.#headers.set(this.#count, headers);
+    this.#columns[at++] = this.#indexOf(topic);
+    this.#columns[at++] = partition;
+    this.#columns[at++] = this.#recordStart;
+    this.#columns[at++] = this.#keyLength;
+    this.#columns[at++] = valueStart;
+    this.#columns[at] = valueLength;
+    this.#count++;
+  }
+
+  #indexOf(topic: string): number {
+    let index = this.#topicIndex.get(topic);
+    if (index === undefined) {
+      index = this.#topics.push(topic) - 1;
+      this.#topicIndex.set(topic, index);
+    }
+    return index;
   }
 
   #put(data: Uint8Array | string): number {

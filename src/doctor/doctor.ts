@@ -3,6 +3,7 @@
  * transactional id of its own, tried where an authorizer is on. What cannot be reached costs its own findings, no others.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bridgeState } from '../adapters/kafka/bridge/bridge.ts';
 import { inspectKafka } from '../adapters/kafka/inspection.ts';
 import { openGroupOffsets } from '../adapters/kafka/group-offsets.ts';
 import { createTopicReader } from '../adapters/kafka/topic-reader.ts';
@@ -54,7 +55,7 @@ export async function examine({ config, planned, askClickhouse, log }: DoctorOpt
       return findings;
     }),
   ]);
-  return [...judgeMachine(machineFacts(threadPoolSize()), config), ...settings, ...kafka, ...registry, ...redis, ...clickhouse, ...judgeClocks(clocks)];
+  return [...judgeMachine(machineFacts(threadPoolSize(), bridgeState()), config), ...settings, ...kafka, ...registry, ...redis, ...clickhouse, ...judgeClocks(clocks)];
 }
 
 async function lookAt(area: 'registry' | 'redis', what: string, fix: string, look: () => Promise<Finding[]>): Promise<Finding[]> {

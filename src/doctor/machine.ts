@@ -20,9 +20,11 @@ export interface MachineFacts {
   /** Null: without a limit. */
   readonly openFiles: number | null;
   readonly memoryBytes: number;
+  /** The packed bridge to Kafka, and why it is in force or not. */
+  readonly kafkaBridge: { readonly inForce: boolean; readonly reason: string };
 }
 
-export function machineFacts(threadPoolSize: number): MachineFacts {
+export function machineFacts(threadPoolSize: number, kafkaBridge: MachineFacts['kafkaBridge']): MachineFacts {
   const report = process.report.getReport() as { readonly userLimits?: { readonly open_files?: { readonly soft: number | string } } };
   const openFiles = Number(report.userLimits?.open_files?.soft);
   // Without a control group, the limit is larger than what there is.
@@ -33,12 +35,13 @@ export function machineFacts(threadPoolSize: number): MachineFacts {
     threadPoolSize,
     openFiles: Number.isFinite(openFiles) ? openFiles : null,
     memoryBytes: limit > 0 ? Math.min(limit, totalmem()) : totalmem(),
+    kafkaBridge,
   };
 }
 
-export function judgeMachine(facts: MachineFacts, config: Pick<Config, 'parserThreads'>): Finding[] {
+export function judgeMachine(facts: MachineFacts, config: Pick<Config, 'parserThreads' | 'kafkaBridge'>): Finding[] {
   const findings = new Findings('machine');
-  const { nodeVersion, cores, threadPoolSize, openFiles, memoryBytes } = facts;
+  const { nodeVersion, cores, threadPoolSize, openFiles, memoryBytes, kafkaBridge } = facts;
   if (Number.parseInt(nodeVersion, 10) >= nodeMajorMin) findings.ok(`Node ${nodeVersion}`);
   else findings.wrong(`Node ${nodeVersion}, expected ${nodeMajorMin} or newer`, `install Node ${nodeMajorMin}`);
 
@@ -57,6 +60,12 @@ export function judgeMachine(facts: MachineFacts, config: Pick<Config, 'parserTh
   const mebibytes = Math.round(memoryBytes / (1 << 20));
   if (memoryBytes < memoryBytesMin) findings.warn(`${mebibytes} MiB of memory`, `give it ${memoryBytesMin >> 20} MiB or more`);
   else findings.ok(`${mebibytes} MiB of memory`);
+
+  const without = `records go over the Kafka client's own API: ${kafkaBridge.reason}`;
+  if (kafkaBridge.inForce) findings.ok(`records go over the packed bridge: ${kafkaBridge.reason}`);
+  else if (config.kafkaBridge === 'off') findings.ok(without);
+  else if (config.kafkaBridge === 'auto') findings.warn(`${without}; it takes about three times the CPU`, 'run ./dev install where there is a C compiler, or set KAFKA_BRIDGE=off');
+  else findings.wrong(`KAFKA_BRIDGE is required, and ${without}`, 'run ./dev install where there is a C compiler, or set KAFKA_BRIDGE=auto');
   return findings.all;
 }
 

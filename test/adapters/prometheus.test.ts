@@ -10,7 +10,7 @@ import type { WorkerView } from '../../src/adapters/prometheus/telemetry.ts';
 import { stages } from '../../src/ports.ts';
 import { promtool } from '../dashboards/promtool.ts';
 
-const nothing: WorkerView = { lag: () => [], lanes: () => [], accounts: () => [], isReady: () => true, rebuilds: () => [], bytes: () => ({ lanes: 0, epoch: 0 }), decoder: () => ({ threads: 1, busySeconds: 0 }), capUse: () => [] };
+const nothing: WorkerView = { lag: () => [], lanes: () => [], accounts: () => [], isReady: () => true, kafkaBridge: true, rebuilds: () => [], bytes: () => ({ lanes: 0, epoch: 0 }), decoder: () => ({ threads: 1, busySeconds: 0 }), capUse: () => [] };
 
 /** Value of each series, by `name{label="value"}`. */
 async function scrape(registry: Registry): Promise<ReadonlyMap<string, number>> {
@@ -37,6 +37,15 @@ describe('the telemetry of a worker', () => {
       'settlefleet_stage_seconds_count{stage="settle"}',
     ];
     expect(expected.map((name) => [name, series.get(name)])).toEqual(expected.map((name) => [name, 0]));
+  });
+
+  it('says which way records go', async () => {
+    const paths = async (registry: Registry): Promise<(number | undefined)[]> => {
+      const series = await scrape(registry);
+      return ['packed', 'raw'].map((path) => series.get(`settlefleet_kafka_bridge{path="${path}"}`));
+    };
+    expect(await paths(new PrometheusTelemetry(nothing).registry)).toEqual([1, 0]);
+    expect(await paths(new PrometheusSinkTelemetry(() => true, false).registry)).toEqual([0, 1]);
   });
 
   it('counts what was committed, by status and reason, and by dead-letter code', async () => {
@@ -177,7 +186,7 @@ describe('the telemetry of a worker', () => {
 
 describe('the telemetry of the sink', () => {
   it('counts rows by table and reports the lag of the partitions that it has, over both topics', async () => {
-    const telemetry = new PrometheusSinkTelemetry(() => true);
+    const telemetry = new PrometheusSinkTelemetry(() => true, false);
     telemetry.lag('payments.results', 2, 5);
     telemetry.lag('payments.dead-letter', 2, 1);
     telemetry.lag('payments.results', 3, 4);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { planTopics } from '../../src/cli/topic-plan.ts';
 import { judgeClocks } from '../../src/doctor/clock.ts';
 import { Findings } from '../../src/doctor/finding.ts';
+import type { KafkaBridgeChoice } from '../../src/config.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
 import { judgeMembers } from '../../src/doctor/group.ts';
 import { judgeInSync, judgeReplicas, judgeTopicSettings } from '../../src/doctor/kafka.ts';
@@ -125,8 +126,19 @@ it.each<[Record<string, string | number | null>, number, RegExp[]]>([
   [{ openFiles: null }, 3, []],
   [{ memoryBytes: 256 << 20 }, 3, [/^warn: 256 MiB of memory/]],
 ])('a machine with %j and PARSER_THREADS %i', (changes, parserThreads, expected) => {
-  const good = { nodeVersion: '24.21.0', cores: 4, threadPoolSize: 8, openFiles: 65_536, memoryBytes: 2 ** 31 };
-  expectTold(judgeMachine({ ...good, ...changes }, { parserThreads }), expected);
+  const good = { nodeVersion: '24.21.0', cores: 4, threadPoolSize: 8, openFiles: 65_536, memoryBytes: 2 ** 31, kafkaBridge: { inForce: true, reason: 'built' } };
+  expectTold(judgeMachine({ ...good, ...changes }, { parserThreads, kafkaBridge: 'auto' }), expected);
+});
+
+it.each<[boolean, KafkaBridgeChoice, RegExp[]]>([
+  [true, 'auto', []],
+  [true, 'required', []],
+  [false, 'off', []],
+  [false, 'auto', [/^warn: records go over the Kafka client's own API: not built/]],
+  [false, 'required', [/^wrong: KAFKA_BRIDGE is required, and records go over/]],
+])('a packed bridge that is in force: %s, with KAFKA_BRIDGE %s', (inForce, kafkaBridge, expected) => {
+  const facts = { nodeVersion: '24.21.0', cores: 4, threadPoolSize: 8, openFiles: 65_536, memoryBytes: 2 ** 31, kafkaBridge: { inForce, reason: 'not built' } };
+  expectTold(judgeMachine(facts, { parserThreads: 3, kafkaBridge }), expected);
 });
 
 it.each<[Record<string, boolean | string>, RegExp[]]>([

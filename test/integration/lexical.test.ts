@@ -15,7 +15,7 @@ let bench: Bench;
 
 beforeAll(async () => {
   bench = await Bench.create('lexical', { participants });
-  await (await bench.startWorker({ PARSER_THREADS: '0' })).ready();
+  await (await bench.startWorker({ PARSER_THREADS: '0', KAFKA_BRIDGE: 'off' })).ready();
 });
 afterAll(() => bench?.close());
 

@@ -86,7 +86,7 @@ describe.skipIf(browserPath === null)('the status page', () => {
   });
 
   test('of a sink shows rows and what is not stored yet', async () => {
-    const telemetry = new PrometheusSinkTelemetry(() => true);
+    const telemetry = new PrometheusSinkTelemetry(() => true, true);
     telemetry.rows('results', 1234);
     telemetry.lag('payments.results', 3, 17);
     telemetry.dependency('kafka', true);

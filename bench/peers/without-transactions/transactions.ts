@@ -3,7 +3,7 @@
  * offset commit behind it. A crash between the two settles payments twice. For measurements only.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asError, call, clientHeaders, connect, disconnect, kafkaErrorCodes } from '../../../src/adapters/kafka/client.ts';
+import { call, connect, disconnect, produce } from '../../../src/adapters/kafka/client.ts';
 import type { Producer } from '../../../src/adapters/kafka/client.ts';
 import type { Transactions, TransactionsOptions } from '../../../src/adapters/kafka/transactions.ts';
 
@@ -28,17 +28,9 @@ export function createTransactions({ brokers, clientId, clients }: TransactionsO
     },
     async commit({ records, offsets }, owner) {
       const producer = await (opening ??= open());
-      for (let i = 0; i < records.count; i++) {
-        const headers = records.headers(i);
-        for (;;) {
-          try {
-            producer.produce(records.topic(i), records.partition(i), records.value(i), records.key(i), undefined, undefined, headers === undefined ? undefined : clientHeaders(headers));
-            break;
-          } catch (error) {
-            if (asError(error).code !== kafkaErrorCodes.queueFull) throw error;
-            await sleep(5);
-          }
-        }
+      for (let next = 0; next < records.count; ) {
+        next = await produce(producer, records, next);
+        if (next < records.count) await sleep(5);
       }
       await call<void>((done) => producer.flush(flushMs, done));
       if (owner.lost()) return 'fenced';

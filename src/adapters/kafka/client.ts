@@ -20,7 +20,9 @@ import { packRecords } from '../../codec/record-batch.ts';
 import type { LooseRecord, RecordBatch, RecordHeader } from '../../codec/record-batch.ts';
 import type { RecordHeader as Header } from '../../codec/record-batch.ts';
 import type { Timing } from '../../ports.ts';
+import type { RecordSlab } from '../../codec/record-slab.ts';
 import { systemTiming } from '../system/timing.ts';
+import { bridgeSettings, closeBridge, isBridged, producePacked, takePacked } from './bridge/bridge.ts';
 
 export type { KafkaConsumer, LibrdKafkaError, Message, Producer, TopicPartitionOffset };
 
@@ -64,10 +66,12 @@ export function createConsumer(
   settings: ConsumerGlobalConfig,
   startOffset: 'earliest' | 'error' = 'earliest',
 ): KafkaConsumer & ConsumerExtras {
+  const bridge = bridgeSettings();
   const consumer = new kafka.KafkaConsumer(
-    { ...sharedSettings(brokers, clientId), 'enable.auto.commit': false, ...settings },
+    { ...bridge.settings, ...sharedSettings(brokers, clientId), 'enable.auto.commit': false, ...settings },
     { 'auto.offset.reset': startOffset },
   ) as KafkaConsumer & ConsumerExtras;
+  bridge.adopt(consumer);
   consumer.setDefaultIsTimeoutOnlyForFirstMessage(true);
   // Without a listener an 'event.error' would be thrown; outages are reported by those who wait for something.
   consumer.on('event.error', () => {});
@@ -75,12 +79,15 @@ export function createConsumer(
 }
 
 export function createProducer(brokers: string, clientId: string, settings: ProducerGlobalConfig): Producer {
+  const bridge = bridgeSettings();
   const producer = new kafka.Producer({
+    ...bridge.settings,
     ...sharedSettings(brokers, clientId),
     'enable.idempotence': true,
     'compression.type': 'lz4',
     ...settings,
   });
+  bridge.adopt(producer);
   producer.on('event.error', () => {});
   return producer;
 }
@@ -106,7 +113,7 @@ export function connect(client: KafkaConsumer | Producer, timeoutMs: number): Pr
 /** Closes a client; never throws, and gives up waiting after `timeoutMs`. */
 export async function disconnect(client: KafkaConsumer | Producer, timeoutMs = 5000, timing: Timing = systemTiming): Promise<void> {
   const closed = new AbortController();
-  const closing = new Promise<void>((resolve) => {
+  const closing = closeBridge(client).then(() => new Promise<void>((resolve) => {
     const done = (): void => {
       closed.abort();
       resolve();
@@ -120,7 +127,7 @@ export async function disconnect(client: KafkaConsumer | Producer, timeoutMs = 5
       // Not connected: nothing to close.
       done();
     }
-  });
+  }));
   await Promise.race([closing, timing.sleep(timeoutMs, closed.signal).catch(() => undefined)]);
 }
 
@@ -142,10 +149,40 @@ export function asError(error: unknown): Error & { readonly code?: number; reado
   return Object.assign(new Error(String((error as { message?: string }).message ?? error)), error);
 }
 
-/** Up to `recordsMax` records; waits at most `waitMs` for the first. */
-export function consume(consumer: KafkaConsumer, recordsMax: number, waitMs: number): Promise<Message[]> {
+/**
+ * Up to `recordsMax` records, one batch for each partition; waits at most `waitMs` for the first. By the packed bridge where
+ * the client has it.
+ */
+export async function consume(consumer: KafkaConsumer, recordsMax: number, waitMs: number): Promise<RecordBatch[]> {
+  if (isBridged(consumer)) return await takePacked(consumer, recordsMax, waitMs);
   consumer.setDefaultConsumeTimeout(waitMs);
-  return call<Message[]>((done) => consumer.consume(recordsMax, done));
+  return packMessages(await call<Message[]>((done) => consumer.consume(recordsMax, done)));
+}
+
+/**
+ * Hands the records of a slab over, from `first` on; resolves to how many are handed over now, fewer than all when the
+ * client's queue is full. By the packed bridge where the client has it. Nothing may be appended to the slab meanwhile.
+ */
+export async function produce(producer: Producer, records: RecordSlab, first: number): Promise<number> {
+  if (isBridged(producer)) return await producePacked(producer, records, first);
+  for (let i = first; i < records.count; i++) {
+    const headers = records.headers(i);
+    try {
+      producer.produce(
+        records.topic(i),
+        records.partition(i),
+        records.value(i),
+        records.key(i),
+        undefined,
+        undefined,
+        headers === undefined ? undefined : clientHeaders(headers),
+      );
+    } catch (thrown) {
+      if (asError(thrown).code !== kafkaErrorCodes.queueFull) throw thrown;
+      return i;
+    }
+  }
+  return records.count;
 }
 
 /** The number of partitions of a topic; 0 when there is no such topic. */
@@ -155,7 +192,7 @@ export async function countPartitions(client: KafkaConsumer | Producer, topic: s
 }
 
 /** Packs what `consume` gave: one batch for each run of a partition, partitions in the order of their first record. */
-export function packMessages(messages: readonly Message[]): RecordBatch[] {
+function packMessages(messages: readonly Message[]): RecordBatch[] {
   const groups = new Map<string, { topic: string; partition: number; records: LooseRecord[] }>();
   let last: { topic: string; partition: number; records: LooseRecord[] } | undefined;
   for (const message of messages) {

@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeParticipant } from '../../codec/participant-record.ts';
 import { Directory } from '../../domain/participant.ts';
+import { keyBytes, valueBytes } from '../../codec/record-batch.ts';
 import type { Participant } from '../../domain/participant.ts';
 import type { DirectorySource, Log } from '../../ports.ts';
 import type { DirectoryEntry } from '../../sink/ports.ts';
@@ -96,13 +97,12 @@ export function createDirectoryFollower(options: {
     }
     const read = async (): Promise<void> => {
       ended = false;
-      const messages = await consume(consumer!, 1000, 200).catch(async () => {
+      const batches = await consume(consumer!, 1000, 200).catch(async () => {
         await sleep(retryDelayMs);
         return [];
       });
-      for (const message of messages) {
-        const key = typeof message.key === 'string' ? Buffer.from(message.key) : (message.key ?? null);
-        take(key, message.value, message.offset, message.timestamp ?? 0);
+      for (const batch of batches) {
+        for (let row = 0; row < batch.count; row++) take(keyBytes(batch, row), valueBytes(batch, row), batch.offsets[row]!, batch.timestamps[row]!);
         changed = true;
       }
       if (ended && changed) {

@@ -19,11 +19,12 @@
 import { FatalError } from '../../errors.ts';
 import { coPartitioned } from '../../domain/topics.ts';
 import type { TopicNames } from '../../domain/topics.ts';
+import { recordsFrom } from '../../codec/record-batch.ts';
 import type { RecordBatch } from '../../codec/record-batch.ts';
 import type { CommitOutcome, FleetLog, KafkaTransaction, Log, Rebalance, Timing } from '../../ports.ts';
 import { systemTiming } from '../system/timing.ts';
-import { asError, call, connect, consume, countPartitions, disconnect, kafkaErrorCodes, librdkafkaClients, packMessages } from './client.ts';
-import type { KafkaClients, Message } from './client.ts';
+import { asError, call, connect, consume, countPartitions, disconnect, kafkaErrorCodes, librdkafkaClients } from './client.ts';
+import type { KafkaClients } from './client.ts';
 import { createTransactions } from './transactions.ts';
 import type { GroupMember } from './transactions.ts';
 
@@ -49,16 +50,6 @@ export interface FleetLogOptions {
 }
 
 type Consumer = ReturnType<KafkaClients['createConsumer']>;
-
-/**
- * What was not given before. A seek waits for a thread of the pool; one of an earlier assignment that comes late takes the
- * partition back, and what was settled already would be read again.
- */
-function behind(messages: readonly Message[], { topic, partition }: RecordBatch, next: number): RecordBatch | undefined {
-  return packMessages(
-    messages.filter((message) => message.topic === topic && message.partition === partition && message.offset >= next),
-  )[0];
-}
 
 export function createFleetLog(options: FleetLogOptions): FleetLog {
   const { topics, log, timing = systemTiming, clients = librdkafkaClients } = options;
@@ -295,10 +286,10 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
 
     async poll({ recordsMax, waitMs }) {
       throwFailure();
-      let messages;
+      let taken;
       try {
         if (isWorn) await replaceConsumer();
-        messages = await consume(client(), recordsMax, waitMs);
+        taken = await consume(client(), recordsMax, waitMs);
       } catch (thrown) {
         const error = asError(thrown);
         if (error.isFatal === true || error.code === kafkaErrorCodes.fatal) {
@@ -309,16 +300,18 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
         return [];
       }
       throwFailure();
-      if (messages.length === 0) return [];
+      if (taken.length === 0) return [];
       const packing = timing.monotonic();
       const batches: RecordBatch[] = [];
-      for (const batch of packMessages(messages)) {
+      for (const batch of taken) {
         const flow = assigned.get(batch.partition);
         if (flow === undefined || flow === 'awaitingRelease') continue;
         const position = positions.get(`${batch.topic} ${batch.partition}`);
         if (position === undefined) continue;
-        const fresh = batch.offsets[0]! >= position.next ? batch : behind(messages, batch, position.next);
-        if (fresh === undefined) continue;
+        // A seek waits for a thread of the pool. One of an earlier assignment that comes late takes the partition back, and
+        // what was settled already would be read again.
+        const fresh = recordsFrom(batch, position.next);
+        if (fresh === null) continue;
         position.next = fresh.offsets[fresh.count - 1]! + 1;
         batches.push(fresh);
       }

@@ -19,7 +19,6 @@ import {
   createConsumer,
   disconnect,
   kafkaErrorCodes,
-  packMessages,
 } from './client.ts';
 import type { LibrdKafkaError, TopicPartitionOffset } from './client.ts';
 
@@ -156,9 +155,9 @@ export function createSinkLog(options: SinkLogOptions): SinkLog {
     async poll({ recordsMax, waitMs }) {
       if (failure !== undefined) throw failure;
       try {
-        const messages = await consume(client(), recordsMax, waitMs);
-        if (messages.length > 0) up = true;
-        return packMessages(messages);
+        const batches = await consume(client(), recordsMax, waitMs);
+        if (batches.length > 0) up = true;
+        return batches;
       } catch (thrown) {
         const error = asError(thrown);
         if (error.code === kafkaErrorCodes.fatal || error.isFatal === true) {

@@ -9,7 +9,7 @@
 import type { RecordBatch } from '../../codec/record-batch.ts';
 import type { Log, Timing, TopicReader } from '../../ports.ts';
 import { systemTiming } from '../system/timing.ts';
-import { asError, call, connect, consume, disconnect, librdkafkaClients, packMessages } from './client.ts';
+import { asError, call, connect, consume, disconnect, librdkafkaClients } from './client.ts';
 import type { KafkaClients, KafkaConsumer } from './client.ts';
 
 const recordsMax = 2000;
@@ -124,8 +124,7 @@ export function createTopicReader(options: {
     try {
       consumer.assign([{ topic: place.topic, partition: place.partition, offset: start }]);
       while (position < end && !closed) {
-        const messages = await consume(consumer, recordsMax, waitMs);
-        for (const batch of packMessages(messages)) {
+        for (const batch of await consume(consumer, recordsMax, waitMs)) {
           if (batch.topic !== place.topic || batch.partition !== place.partition) continue;
           await onBatch(batch);
           position = Math.max(position, batch.offsets[batch.count - 1]! + 1);

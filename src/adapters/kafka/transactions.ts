@@ -36,7 +36,7 @@
  */
 import { FatalError } from '../../errors.ts';
 import type { CommitOutcome, KafkaTransaction, Log, Timing, TopicOffset } from '../../ports.ts';
-import { asError, call, clientHeaders, connect, disconnect, kafkaErrorCodes } from './client.ts';
+import { asError, call, connect, disconnect, produce } from './client.ts';
 import type { KafkaClients, KafkaConsumer, Producer } from './client.ts';
 
 const connectTimeoutMs = 5000;
@@ -170,26 +170,11 @@ export function createTransactions(options: TransactionsOptions): Transactions {
   };
 
   const produceAll = async (to: Producer, { records }: KafkaTransaction): Promise<void> => {
-    for (let i = 0; i < records.count; i++) {
-      const headers = records.headers(i);
-      for (;;) {
-        try {
-          to.produce(
-            records.topic(i),
-            records.partition(i),
-            records.value(i),
-            records.key(i),
-            undefined,
-            undefined,
-            headers === undefined ? undefined : clientHeaders(headers),
-          );
-          break;
-        } catch (thrown) {
-          if (asError(thrown).code !== kafkaErrorCodes.queueFull) throw thrown;
-          to.poll();
-          await timing.sleep(5);
-        }
-      }
+    for (let next = 0; next < records.count; ) {
+      next = await produce(to, records, next);
+      if (next === records.count) return;
+      to.poll();
+      await timing.sleep(5);
     }
   };
 

@@ -26,6 +26,18 @@ export function registerProcess(register: Registry, isReady: () => boolean): voi
   });
 }
 
+/** How records come from Kafka: the path in force has 1, the other 0. */
+export function registerKafkaBridge(register: Registry, inForce: boolean): void {
+  const gauge = new Gauge({
+    name: 'settlefleet_kafka_bridge',
+    help: "Which way records go: 'packed' over the bridge, 'raw' over the Kafka client's own API; 1 for the one in force.",
+    labelNames: ['path'],
+    registers: [register],
+  });
+  gauge.set({ path: 'packed' }, inForce ? 1 : 0);
+  gauge.set({ path: 'raw' }, inForce ? 0 : 1);
+}
+
 /** Down until it has answered. */
 export class DependencyGauge {
   readonly #gauge: Gauge<'dependency'>;

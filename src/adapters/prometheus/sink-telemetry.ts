@@ -4,7 +4,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import type { Dependency } from '../../ports.ts';
 import { sinkTables } from '../../sink/ports.ts';
 import type { SinkTable, SinkTelemetry } from '../../sink/ports.ts';
-import { DependencyGauge, registerProcess } from './shared.ts';
+import { DependencyGauge, registerKafkaBridge, registerProcess } from './shared.ts';
 
 const dependencies: readonly Dependency[] = ['kafka', 'registry', 'clickhouse'];
 
@@ -16,10 +16,11 @@ export class PrometheusSinkTelemetry implements SinkTelemetry {
   /** Records by partition, by topic: the metric adds the topics of a partition up. */
   readonly #lag = new Map<string, Map<number, number>>();
 
-  /** `isReady`: as `/readyz` says; must answer at once. */
-  constructor(isReady: () => boolean) {
+  /** `isReady`: as `/readyz` says; must answer at once. `kafkaBridge`: whether records go over the packed bridge. */
+  constructor(isReady: () => boolean, kafkaBridge: boolean) {
     const registers = [this.registry];
     registerProcess(this.registry, isReady);
+    registerKafkaBridge(this.registry, kafkaBridge);
     this.#rows = new Counter({
       name: 'settlefleet_sink_rows_total',
       help: 'Rows that ClickHouse has taken.',

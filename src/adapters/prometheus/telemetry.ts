@@ -16,7 +16,7 @@ import type { CapUse } from '../../domain/cap-use.ts';
 import type { CommittedReport, Dependency, Telemetry } from '../../ports.ts';
 import { BatchHistogram } from './batch-histogram.ts';
 import { secondsBuckets } from './buckets.ts';
-import { DependencyGauge, registerProcess } from './shared.ts';
+import { DependencyGauge, registerKafkaBridge, registerProcess } from './shared.ts';
 
 export interface PartitionLag {
   readonly topic: string;
@@ -41,6 +41,8 @@ export interface WorkerView {
   readonly lanes: () => Iterable<string>;
   readonly accounts: () => Iterable<PartitionAccount>;
   readonly isReady: () => boolean;
+  /** Whether records go over the packed bridge. */
+  readonly kafkaBridge: boolean;
   /** Windows of claims that are being filled again; `ratio`: from 0 to 1. */
   readonly rebuilds: () => Iterable<{ readonly partition: number; readonly ratio: number }>;
   readonly bytes: () => { readonly lanes: number; readonly epoch: number };
@@ -136,6 +138,7 @@ export class PrometheusTelemetry implements Telemetry {
       registers,
     });
     this.#dependency = new DependencyGauge(dependencies, this.registry);
+    registerKafkaBridge(this.registry, view.kafkaBridge);
     registerView(view, this.registry);
     this.#startAtZero();
   }
