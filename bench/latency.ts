@@ -72,6 +72,8 @@ export async function run(args: readonly string[]): Promise<void> {
           measured.push(figures);
           console.log(`round ${round}  ${name.padEnd(14)} ${saidRate(figures)}`);
           if (figures.verdict.kind === 'notSustained') break;
+          // What a late generator has piled up is no part of the next rate.
+          if (figures.unanswered > 0 && !(await session.settled(60_000))) break;
         }
         const isSettled = await session.settled(60_000);
         const faults = isSettled ? await session.faults() : ['its backlog was not worked off within a minute, so its answers were not looked at'];

@@ -8,15 +8,19 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { XMLParser } from 'fast-xml-parser';
 import { SaxesParser } from 'saxes';
 import { DecodedBatch, DecodedBatchWriter } from '../src/codec/decoded-batch.ts';
 import { createMessageReader } from '../src/codec/iso20022/payment-reader.ts';
 import { readSchemaTable } from '../schemas/iso20022/tables.ts';
+import { table } from '../src/cli/console.ts';
 import { creditTransfers, initiation } from './parse-messages.ts';
+import { progress, Recording, saidDuration, sayHead } from './record.ts';
+import type { BenchRound } from './record.ts';
+import { readSettings } from './settings.ts';
+import { median } from './statistics.ts';
 
 interface Message {
   readonly name: string;
@@ -30,13 +34,17 @@ interface Subject {
   measure(message: Message, milliseconds: number): number;
 }
 
+const forms = {
+  rounds: { default: 7, what: 'rounds; in each all subjects take their turn' },
+  milliseconds: { default: 300, what: 'how long each subject is called in a round' },
+} as const;
+
 const xsdFolder = join(import.meta.dirname, '../../shared/iso20022/xsd');
 
 export function run(args: readonly string[]): void {
-  const { values } = parseArgs({
-    args: [...args],
-    options: { rounds: { type: 'string', default: '7' }, milliseconds: { type: 'string', default: '300' } },
-  });
+  const settings = readSettings('parse', forms, args);
+  if (settings === null) return;
+  const recording = new Recording('parse', args, settings);
   const single = creditTransfers(1);
   const messages: readonly Message[] = [
     { name: 'pacs.008, 1 transaction', type: 'pacs.008.001.08', text: single },
@@ -49,17 +57,28 @@ export function run(args: readonly string[]): void {
   const folder = mkdtempSync(join(tmpdir(), 'settlefleet-bench-'));
   try {
     const subjects = [ours(), fastXmlParser(), saxes(), ...libxml2(folder)];
-    console.log(`Node ${process.version}, ${cpus()[0]?.model ?? 'unknown CPU'}, ${new Date().toISOString().slice(0, 10)}; best and median of ${values.rounds} rounds.\n`);
-    for (const message of messages) report(message, subjects, Number(values.rounds), Number(values.milliseconds));
+    for (const { name } of subjects) recording.subject(name, name);
+    const seconds = (messages.length * subjects.length * settings.rounds * settings.milliseconds * 1.3) / 1000;
+    sayHead('parse', [`best and median of ${settings.rounds} rounds`, `takes ${saidDuration(seconds)}`]);
+    for (const message of messages) report(message, subjects, settings, recording);
+    recording.finish(parseSummary(recording.counted));
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-function report(message: Message, subjects: readonly Subject[], rounds: number, milliseconds: number): void {
+function report(message: Message, subjects: readonly Subject[], { rounds, milliseconds }: { readonly rounds: number; readonly milliseconds: number }, recording: Recording): void {
   const size = Buffer.byteLength(message.text);
   const times = new Map<Subject, number[]>(subjects.map((subject) => [subject, []]));
-  for (let round = 0; round < rounds; round++) for (const [subject, taken] of times) taken.push(subject.measure(message, milliseconds));
+  for (let round = 1; round <= rounds; round++) {
+    for (const [subject, taken] of times) {
+      progress.show(`${message.name}: round ${round}/${rounds}, ${subject.name}`);
+      const microseconds = subject.measure(message, milliseconds);
+      taken.push(microseconds);
+      recording.add({ round, subject: subject.name, parameters: { message: message.name, bytes: size }, figures: { microsecondsAMessage: microseconds } });
+    }
+  }
+  progress.clear();
   const sorted = subjects.map((subject) => ({ name: subject.name, taken: times.get(subject)!.sort((a, b) => a - b) }));
   const ownTaken = sorted[0]!.taken;
   const ownBest = ownTaken[0]!;
@@ -73,6 +92,17 @@ function report(message: Message, subjects: readonly Subject[], rounds: number, 
     console.log(`| ${name} | ${best.toFixed(2)} | ${median.toFixed(2)} | ${(size / best).toFixed(0)} | ${(best / ownBest).toFixed(1)} | ${(median / ownMedian).toFixed(1)} |`);
   }
   console.log('');
+}
+
+/** How many times as long the others take, in medians. */
+export function parseSummary(rounds: readonly BenchRound[]): string[] {
+  const subjects = [...new Set(rounds.map(({ subject }) => subject))];
+  const messages = [...new Set(rounds.map(({ parameters }) => String(parameters['message'])))];
+  const of = (message: string, subject: string): number => median(rounds.filter((one) => one.subject === subject && one.parameters['message'] === message).map(({ figures }) => figures['microsecondsAMessage']!));
+  return table(['message', `${subjects[0]}, µs`, ...subjects.slice(1).map((name) => `${name}, times as long`)], messages.map((message) => {
+    const [own, ...others] = subjects.map((subject) => of(message, subject));
+    return [message, own!.toFixed(2), ...others.map((other) => (other / own!).toFixed(1))];
+  }));
 }
 
 /** Calls again and again for about so long; microseconds of CPU for each call. */

@@ -12,7 +12,7 @@ import { UsageError } from './settings.ts';
 import { reportPage } from './report-page/page.ts';
 
 /** The order in which a reader wants them. */
-const order = ['drain', 'latency', 'sustained', 'parts', 'scale', 'memory', 'http'];
+const order = ['drain', 'latency', 'sustained', 'parts', 'parse', 'scale', 'memory', 'http'];
 
 export function run(args: readonly string[]): void {
   const { values, positionals } = parseArgs({ args: [...args], options: { out: { type: 'string', default: join(benchFolder, 'report.html') } }, allowPositionals: true });

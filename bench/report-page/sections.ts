@@ -39,6 +39,8 @@ export function sectionOf(record: BenchRecord): Section {
       return { title: 'The highest rate that is kept up with', about: 'With bounded lag and a bounded p99 under an open load, found by steps upwards and then by halves. More is better.', charts: sustainedCharts(rounds) };
     case 'parts':
       return { title: 'Where the CPU goes', about: 'Each part of a worker\'s work measured alone by the product\'s own code, beside the worker as a whole. Less is better.', charts: partsCharts(rounds) };
+    case 'parse':
+      return { title: 'Reading one message', about: 'CPU of one thread. Ours holds the message against the whole XSD and writes the rows for settlement; the others do what their line says. Less is better.', charts: parseCharts(rounds) };
     case 'scale':
       return { title: 'More of it', about: 'Whether doubling the work doubles the time, no more.', charts: scaleCharts(rounds) };
     case 'memory':
@@ -148,6 +150,15 @@ function partsCharts(rounds: readonly BenchRound[]): string[] {
     stackedChart(shownMicroseconds, [{ label: 'the parts', parts }, ...(whole.length > 0 ? [{ label: 'the worker', parts: [{ name: 'the worker as a whole', value: median(whole), colour: 'c7' }] }] : [])], 'microseconds of the worker\'s process; medians'),
     barChart('How fast each part is alone', rates, 'events, rows or positions a second'),
   ];
+}
+
+function parseCharts(rounds: readonly BenchRound[]): string[] {
+  const names = namesOf(rounds);
+  const messages = [...new Set(rounds.map(({ parameters }) => String(parameters['message'])))];
+  return messages.map((message) => {
+    const own = rounds.filter(({ parameters }) => parameters['message'] === message);
+    return barChart(`${message}, ${shortNumber(Number(own[0]?.parameters['bytes']))} bytes`, barsOf(own, 'microsecondsAMessage').map((bar) => ({ ...bar, colour: bar.label === names[0] ? 'c0' : 'c7', label: bar.label.length > 26 ? `${bar.label.slice(0, 25)}…` : bar.label })), 'microseconds a message');
+  });
 }
 
 function scaleCharts(rounds: readonly BenchRound[]): string[] {

@@ -27,6 +27,7 @@ describe('the report', () => {
       round('fleet', { rate: 9_000 }, { parameters: { sustained: false }, series: { lag: [[0, 0], [1, 4_000]] } }),
     ]),
     record('memory', [round('fleet', {}, { series: { memory: Array.from({ length: 60 }, (_, i) => [i, 300 + (i % 3)] as const) } })]),
+    record('parse', [1, 2, 3].map((number) => round('ours: XSD', { microsecondsAMessage: 4 + number / 10 }, { round: number, parameters: { message: 'pacs.008', bytes: 1_793 } }))),
     record('drain', [round('fleet', { eventsPerSecond: 777 }, { discarded: ['3 answers were wrong'] })]),
   ];
   const page = reportPage(records);
@@ -37,6 +38,8 @@ describe('the report', () => {
     expect(page).toContain('plain was skipped: no reason.');
     expect(page).toContain('1 of 1 rounds were discarded: 3 answers were wrong.');
     expect(page).not.toContain('777');
+    expect(page).toContain('pacs.008, 1,793 bytes');
+    expect(page).toContain('>4.2<');
     expect(page).toContain('All quantiles at 1,000/s');
     expect(page).not.toContain('All quantiles at 9,000/s');
   });
@@ -49,7 +52,7 @@ describe('the report', () => {
   });
 
   test('can be drawn where nothing counts', () => {
-    expect(reportPage([record('latency', []), record('parts', []), record('scale', []), record('sustained', []), record('http', [])])).not.toMatch(/NaN|Infinity|undefined/);
+    expect(reportPage([record('latency', []), record('parts', []), record('scale', []), record('sustained', []), record('parse', []), record('http', [])])).not.toMatch(/NaN|Infinity|undefined/);
   });
 });
 
