@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeCheckpoint } from '../../src/codec/checkpoint.ts';
 import type { Checkpoint } from '../../src/codec/checkpoint.ts';
-import { encodePaymentResult } from '../../src/codec/payment-result.ts';
+import { decodePaymentResult, encodePaymentResult } from '../../src/codec/payment-result.ts';
 import { packRecords } from '../../src/codec/record-batch.ts';
 import type { LooseRecord, RecordBatch } from '../../src/codec/record-batch.ts';
 import { RecordSlab } from '../../src/codec/record-slab.ts';
@@ -107,6 +107,14 @@ async function replay(history: History): Promise<{ outcome: ReplayOutcome; findi
   return { outcome, findings };
 }
 
+const valuesOf = ({ key, value }: LooseRecord): Pick<LooseRecord, 'key' | 'value'> => ({ key, value });
+
+function withOtherAmount(value: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(2048);
+  const result = decodePaymentResult(value);
+  return bytes.subarray(0, encodePaymentResult({ ...result, amount: result.amount! + 1n }, 1, bytes, 0));
+}
+
 /** Positions that were found out, and are not what the lane had. */
 function wrongPositions({ accounts }: ReplayOutcome, history: History): string[] {
   return Array.from(accounts.all).filter(([name, { known, units }]) => known && history.positions.get(name) !== units).map(([name]) => name);
@@ -153,6 +161,31 @@ describe('the replay of a partition', () => {
       expect(findings.kept.length).toBeGreaterThan(0);
       const far = findings.kept.filter(({ topic, offset }) => topic === topics.results && offset !== null && Math.abs(offset - results[changed]!.offset) > 10);
       expect(far).toEqual([]);
+    }
+  });
+
+  it.each<readonly [string, (results: readonly LooseRecord[], at: number) => LooseRecord[]]>([
+    ['one is missing', (results, at) => results.toSpliced(at, 1)],
+    ['one stands twice', (results, at) => results.toSpliced(at, 0, { ...results[at]!, offset: results[at]!.offset - 0.5 })],
+    ['two have changed places', (results, at) => results.map((record, i) => ({ ...record, ...(i === at ? valuesOf(results[at + 1]!) : i === at + 1 ? valuesOf(results[at]!) : {}) }))],
+    ['one has another amount', (results, at) => results.map((record, i) => (i === at ? { ...record, value: withOtherAmount(record.value!) } : record))],
+  ])('names the place where %s among the results, wherever that is', async (_what, damage) => {
+    let tried = 0;
+    for (let at = 3; at < whole.results.length - 1; at += 5) {
+      // Half offsets would be none of Kafka's: all are doubled.
+      const results = damage(whole.results, at).map((record) => ({ ...record, offset: record.offset * 2 }));
+      const { findings } = await replay({ ...whole, results });
+      const near = findings.kept.filter(({ topic, offset }) => topic === topics.results && offset !== null && Math.abs(offset / 2 - whole.results[at]!.offset) <= 10);
+      expect(near.length, `at ${at}: ${JSON.stringify(findings.kept.slice(0, 3))}`).toBeGreaterThan(0);
+      tried++;
+    }
+    expect(tried).toBeGreaterThan(15);
+  });
+
+  it('finds that the newest results are missing, of which the checkpoint speaks', async () => {
+    for (let lost = 1; lost < 8; lost++) {
+      const { findings } = await replay({ ...whole, results: whole.results.slice(0, -lost) });
+      expect(findings.kept.length, `${lost} results lost`).toBeGreaterThan(0);
     }
   });
 

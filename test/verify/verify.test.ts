@@ -139,13 +139,18 @@ describe('a fleet that is as it must be', () => {
     }
   });
 
-  it('is told apart from a table in ClickHouse that has lost, changed and doubled rows', async () => {
+  it('is told apart from a table in ClickHouse that has lost, changed, doubled and foreign rows', async () => {
     for (const service of bench.services) await service.kill();
     const session = await openEmbeddedSession(bench.environment['CLICKHOUSE_URL']!.replace('chdb:', ''));
     const [lost, changed, doubled] = bench.results.filter(({ partition }) => partition === 2).slice(-3);
+    // Where a transaction marker stands: no result was ever there.
+    const taken = new Set(bench.results.filter(({ partition }) => partition === 2).map(({ offset }) => offset));
+    let foreignOffset = lost!.offset - 1;
+    while (taken.has(foreignOffset)) foreignOffset--;
     const at = (result: { offset: number } | undefined): string => `result_partition = 2 AND result_offset = ${result!.offset}`;
     try {
       await run(session, `INSERT INTO payments.results SELECT * FROM payments.results WHERE ${at(doubled)}`);
+      await run(session, `INSERT INTO payments.results SELECT * REPLACE(${foreignOffset} AS result_offset) FROM payments.results WHERE ${at(changed)}`);
       await run(session, `ALTER TABLE payments.results UPDATE source = 'somebody else', amount = 7 WHERE ${at(changed)} SETTINGS mutations_sync = 1`);
       await run(session, `ALTER TABLE payments.results DELETE WHERE ${at(lost)} SETTINGS mutations_sync = 1`);
     } finally {
@@ -154,6 +159,7 @@ describe('a fleet that is as it must be', () => {
     const { code, answer } = await verify(bench, '--clickhouse');
     const place = (result: { offset: number } | undefined) => ({ kind: 'clickhouse', topic: `${bench.prefix}results`, partition: 2, offset: result!.offset });
     expect(answer.findings.toSorted((a, b) => a.offset! - b.offset!)).toEqual([
+      { ...place({ offset: foreignOffset }), message: 'ClickHouse has a row for this offset, the topic has no result there' },
       { ...place(lost), message: 'ClickHouse has no row for this result' },
       { ...place(changed), message: 'the row in ClickHouse differs from this result in source, amount' },
       { ...place(doubled), message: 'ClickHouse has this result more than once' },
