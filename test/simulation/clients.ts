@@ -250,7 +250,11 @@ export class SimConsumer extends SimClient {
           if (this.#joinState === 'joining' && !this.closed) this.process.after(100, () => this.#join());
           return;
         }
-        if (this.#memberId === '') this.#memberId = value!.memberId;
+        const { memberId } = value!;
+        // A client that is closed while it joins leaves once it knows who it is: the broker tells the member id before it lets it wait
+        // for the others (KIP-394), and the client leaves in that name.
+        if (this.closed && memberId !== '') this.world.schedule(this.latency(), () => this.cluster.leave(this.#groupId, memberId));
+        else if (this.#memberId === '') this.#memberId = memberId;
       },
     });
   }

@@ -18,7 +18,8 @@ const { values } = parseArgs({
   },
 });
 
-const only = values.mutant === undefined ? values.faults?.split(',') : plant(values.mutant).faults;
+const planted = values.mutant === undefined ? undefined : plant(values.mutant).faults;
+const only = values.faults?.split(',') ?? planted;
 const { runSeed } = await import('./run.ts');
 
 const from = Number(values.seed ?? values.from);
