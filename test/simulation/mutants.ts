@@ -150,6 +150,13 @@ export const mutants: readonly Mutant[] = [
     replace: "if (owner.lost() || (await renew(() => !owner.lost())) === null) return givenUp(); if (error.code !== -1) return 'committed';",
   },
   {
+    name: 'nobody looks at the assignment after the offsets were sent',
+    file: 'src/adapters/kafka/transactions.ts',
+    find: 'if (movedOn || owner.lost()) {',
+    replace: 'if (movedOn) {',
+    faults: ['zombie', 'zombie at a step', 'no transaction coordinator', 'no group coordinator', 'lost answers'],
+  },
+  {
     name: 'a producer is kept after a hiccup',
     file: 'src/adapters/kafka/transactions.ts',
     find: 'producer === undefined || suspects.has(producer)',
