@@ -150,7 +150,7 @@ describe('a fleet that is as it must be', () => {
     const at = (result: { offset: number } | undefined): string => `result_partition = 2 AND result_offset = ${result!.offset}`;
     try {
       await run(session, `INSERT INTO payments.results SELECT * FROM payments.results WHERE ${at(doubled)}`);
-      await run(session, `INSERT INTO payments.results SELECT * REPLACE(${foreignOffset} AS result_offset) FROM payments.results WHERE ${at(changed)}`);
+      await run(session, `INSERT INTO payments.results SELECT * REPLACE(${foreignOffset} AS result_offset) FROM (SELECT * FROM payments.results WHERE ${at(changed)})`);
       await run(session, `ALTER TABLE payments.results UPDATE source = 'somebody else', amount = 7 WHERE ${at(changed)} SETTINGS mutations_sync = 1`);
       await run(session, `ALTER TABLE payments.results DELETE WHERE ${at(lost)} SETTINGS mutations_sync = 1`);
     } finally {
