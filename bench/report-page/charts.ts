@@ -38,9 +38,14 @@ export interface Axis {
 }
 
 const width = 760;
-const labelWidth = 170;
 const barHeight = 26;
 const rowHeight = 38;
+
+/** Room for the longest of the names at the left. */
+function roomForLabels(bars: readonly { readonly label: string }[]): number {
+  return Math.min(270, Math.max(110, 20 + 7.4 * Math.max(...bars.map(({ label }) => label.length))));
+}
+
 const numberWidth = 120;
 
 /** `12,345`, `31.4`, `0.52`: as many digits as a person wants. */
@@ -55,6 +60,7 @@ export function shortNumber(value: number): string {
 export function barChart(title: string, given: readonly Bar[], unit: string): string {
   const bars = given.filter(({ value }) => Number.isFinite(value));
   if (bars.length === 0) return '';
+  const labelWidth = roomForLabels(bars);
   const highest = niceCeiling(Math.max(0, ...bars.flatMap(({ value, rounds }) => [value, ...rounds]).filter(Number.isFinite)));
   const scale = (width - labelWidth - numberWidth) / highest;
   const height = bars.length * rowHeight + 8;
@@ -79,6 +85,7 @@ export function barChart(title: string, given: readonly Bar[], unit: string): st
 export function stackedChart(title: string, given: readonly StackedBar[], unit: string): string {
   const bars = given.map((bar) => ({ ...bar, parts: bar.parts.filter(({ value }) => Number.isFinite(value)) })).filter(({ parts }) => parts.length > 0);
   if (bars.length === 0) return '';
+  const labelWidth = roomForLabels(bars);
   const sum = ({ parts }: StackedBar): number => parts.reduce((all, { value }) => all + value, 0);
   const scale = (width - labelWidth - numberWidth) / niceCeiling(Math.max(0, ...bars.map(sum)));
   const names = [...new Map(bars.flatMap(({ parts }) => parts.map(({ name, colour }) => [name, colour] as const)))];

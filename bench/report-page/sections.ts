@@ -157,7 +157,7 @@ function parseCharts(rounds: readonly BenchRound[]): string[] {
   const messages = [...new Set(rounds.map(({ parameters }) => String(parameters['message'])))];
   return messages.map((message) => {
     const own = rounds.filter(({ parameters }) => parameters['message'] === message);
-    return barChart(`${message}, ${shortNumber(Number(own[0]?.parameters['bytes']))} bytes`, barsOf(own, 'microsecondsAMessage').map((bar) => ({ ...bar, colour: bar.label === names[0] ? 'c0' : 'c7', label: bar.label.length > 26 ? `${bar.label.slice(0, 25)}…` : bar.label })), 'microseconds a message');
+    return barChart(`${message}, ${shortNumber(Number(own[0]?.parameters['bytes']))} bytes`, barsOf(own, 'microsecondsAMessage').map((bar) => ({ ...bar, colour: bar.label === names[0] ? 'c0' : 'c7', label: bar.label.length > 32 ? `${bar.label.slice(0, 31)}…` : bar.label })), 'microseconds a message');
   });
 }
 
