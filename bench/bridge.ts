@@ -2,7 +2,7 @@
  * What the packed bridge brings: records read and handed over, by the bridge and by the Kafka client's own API, in turn on
  * the same topic. CPU time is that of this process, the client's threads included; `main` is what of it holds up the main thread.
  *
- * `./dev bench bridge [--records 200000] [--bytes 1900] [--rounds 3]`.
+ * `./dev bench bridge [--records 200000] [--bytes 1900] [--rounds 3] [--ways bridge]`.
  */
 import { chooseBridge } from '../src/adapters/kafka/bridge/bridge.ts';
 import { connectTopicAdmin } from '../src/adapters/kafka/admin.ts';
@@ -21,16 +21,18 @@ const forms = {
   answer: { default: 300, what: 'bytes of a value that is handed over' },
   rounds: { default: 3, what: 'rounds; in each both ways take their turn' },
   partitions: { default: 8, what: 'partitions' },
+  ways: { default: ['raw', 'bridge'], oneOf: ['raw', 'bridge'], what: 'raw, bridge or both' },
 } as const;
 
 const waitMs = 20_000;
 const slabRecords = 2_000;
-const ways = [{ name: 'raw', choice: 'off' }, { name: 'bridge', choice: 'required' }] as const;
+const allWays = [{ name: 'raw', choice: 'off' }, { name: 'bridge', choice: 'required' }] as const;
 
 export async function run(args: readonly string[]): Promise<void> {
   const settings = readSettings('bridge', forms, args);
   if (settings === null) return;
   const { records, partitions, rounds } = settings;
+  const ways = allWays.filter(({ name }) => settings.ways.includes(name));
   const { kafkaBrokers: brokers } = loadConfig();
   const recording = new Recording('bridge', args, settings);
   for (const { name, choice } of ways) recording.subject(name, `KAFKA_BRIDGE=${choice}`);

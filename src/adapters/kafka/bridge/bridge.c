@@ -470,20 +470,6 @@ static napi_value js_register(napi_env env, napi_callback_info info) {
     return result;
 }
 
-/* isOpen(handle): librdkafka has told its address. */
-static napi_value js_is_open(napi_env env, napi_callback_info info) {
-    size_t argc = 1;
-    napi_value argv[1], result;
-    napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
-    struct client *client = client_of(env, argv[0]);
-    if (client == NULL) return NULL;
-    pthread_mutex_lock(&client->lock);
-    int open = client->rk != NULL && !client->closed;
-    pthread_mutex_unlock(&client->lock);
-    napi_get_boolean(env, open, &result);
-    return result;
-}
-
 /* close(handle): nothing new begins, and who waits for records is woken. */
 static napi_value js_close(napi_env env, napi_callback_info info) {
     size_t argc = 1;
@@ -892,7 +878,6 @@ __attribute__((visibility("default"))) napi_value napi_register_module_v1(napi_e
     napi_set_named_property(env, exports, "bridgeInterface", number_of(env, BRIDGE_INTERFACE));
     offer(env, exports, "attach", js_attach);
     offer(env, exports, "register", js_register);
-    offer(env, exports, "isOpen", js_is_open);
     offer(env, exports, "close", js_close);
     offer(env, exports, "take", js_take);
     offer(env, exports, "fill", js_fill);

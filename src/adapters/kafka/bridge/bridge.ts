@@ -48,7 +48,6 @@ interface Addon {
   readonly bridgeInterface: number;
   attach(path: string): string;
   register(): [Handle, string];
-  isOpen(handle: Handle): boolean;
   close(handle: Handle): void;
   take(handle: Handle, recordsMax: number, bytesMax: number, waitMs: number): Promise<Layout | null>;
   fill(handle: Handle, memory: readonly Uint8Array[]): Promise<boolean>;
@@ -111,7 +110,10 @@ function load(): NonNullable<typeof loaded> {
   const require = createRequire(import.meta.url);
   try {
     // Loaded by whoever makes clients; the path is that of the very file.
-    require('@confluentinc/kafka-javascript');
+    const { features } = require('@confluentinc/kafka-javascript') as { readonly features: readonly string[] };
+    if (!features.includes('plugins')) return { addon: null, reason: 'the Kafka client is built without plugins' };
+    // librdkafka takes several paths with this sign between.
+    if (builtAt.includes(';')) return { addon: null, reason: `the path ${builtAt} has a semicolon in it` };
     const client = Object.keys(require.cache).find((path) => path.endsWith('confluent-kafka-javascript.node'));
     if (client === undefined) return { addon: null, reason: "the Kafka client's addon is not where it is expected" };
     const addon = require(builtAt) as Addon;
