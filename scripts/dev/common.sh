@@ -80,7 +80,7 @@ end_group() {
     exit "$2"
 }
 
-# Brings the named things (node, dependencies, stack, browser) and sets NODE, the STACK_ variables and BROWSER. When nothing changed since
+# Brings the named things (node, dependencies, stack, browser, collector) and sets NODE and what is called after them. When nothing changed since
 # the last call this is a handful of file tests.
 bring() {
     for thing in node "$@"; do
@@ -94,6 +94,7 @@ bring() {
     . "$TOOLCHAIN/node"
     case " $* " in *' stack '*) . "$TOOLCHAIN/stack" ;; esac
     case " $* " in *' browser '*) . "$TOOLCHAIN/browser" ;; esac
+    case " $* " in *' collector '*) . "$TOOLCHAIN/collector" ;; esac
     PATH=$(dirname -- "$NODE"):$PATH
     export PATH
 }
@@ -119,6 +120,12 @@ is_current() {
         [ -z "$(find "$ROOT/scripts/dev" -name '*.sh' -newer "$TOOLCHAIN/browser")" ] || return 1
         . "$TOOLCHAIN/browser"
         [ -z "$BROWSER" ] || [ -x "$BROWSER" ]
+        ;;
+    collector)
+        [ -f "$TOOLCHAIN/collector" ] || return 1
+        [ -z "$(find "$ROOT/scripts/dev/collector" "$ROOT/scripts/dev/install.sh" -newer "$TOOLCHAIN/collector")" ] || return 1
+        . "$TOOLCHAIN/collector"
+        [ -x "$COLLECTOR" ]
         ;;
     stack)
         [ -f "$TOOLCHAIN/stack" ] || return 1

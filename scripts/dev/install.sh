@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings what the machine has not: `install.sh [node] [dependencies] [stack] [browser]`, called by ./dev. Everything it unpacks goes
+# Brings what the machine has not: `install.sh [node] [dependencies] [stack] [browser] [collector]`, called by ./dev. Everything it unpacks goes
 # into the cache directory under its version, whole or not at all, so that two checkouts share it and none sees a half.
 set -eu
 
@@ -386,6 +386,31 @@ find_browser() {
     done
 }
 
+# --- an OpenTelemetry collector, for the test of traces ----------------------------------------------------------------------
+
+# Built from the Go module proxy, minutes of work for two cores: only when it is asked for (./dev collector).
+install_collector() {
+    command -v go >/dev/null 2>&1 || fail "Go is missing; it builds the collector (scripts/dev/collector/go.mod says which)"
+    collector_version=$(cksum <"$ROOT/scripts/dev/collector/go.sum" | cut -d ' ' -f 1)
+    COLLECTOR=$CACHE/collector/$collector_version/collector
+    if [ ! -x "$COLLECTOR" ]; then
+        fresh_scratch
+        mkdir "$scratch/collector"
+        logged 'OpenTelemetry collector, built from source (a few minutes)' build_collector "$scratch/collector/collector" || {
+            tail -n 30 "$LOG_DIRECTORY/install.log" >&2
+            fail 'the collector could not be built'
+        }
+        keep collector "$(dirname "$COLLECTOR")"
+        drop_scratch
+    fi
+    printf "COLLECTOR='%s'\nexport COLLECTOR\n" "$COLLECTOR" >"$TOOLCHAIN/collector"
+}
+
+build_collector() (
+    cd "$ROOT/scripts/dev/collector"
+    CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags='-s -w' -o "$1" .
+)
+
 # --- in the order in which they need each other ------------------------------------------------------------------------------
 
 take_lock
@@ -397,6 +422,7 @@ for thing in "$@"; do
     dependencies) install_dependencies ;;
     stack) install_stack ;;
     browser) install_browser ;;
-    *) fail "install.sh knows node, dependencies, stack and browser, not \"$thing\"" ;;
+    collector) install_collector ;;
+    *) fail "install.sh knows node, dependencies, stack, browser and collector, not \"$thing\"" ;;
     esac
 done
