@@ -174,7 +174,7 @@ async function measureChain(world: World, { events, epochEvents, onPart }: Parts
       filled = 0;
     };
     const settle = await worksOf(async (work) => {
-      settleStage(work, books[work.records.partition]!, epoch);
+      settleStage(work, books[work.records.partition]!, epoch, null);
       filled += work.records.count;
       if (filled >= epochEvents) seal();
     }, async () => {

@@ -2,12 +2,14 @@
  * The settings of every command, from environment variables; the only reader of the environment. A wrong setting is
  * refused, never repaired: a repaired one is one that nobody knows is in force.
  *
- * Source: contract section 7. `LOG_LEVEL`, `SCHEMA_CACHE_DIR`, `ADMIN_TOKEN` and `KAFKA_BRIDGE` are
- * ours.
+ * Source: contract section 7. `LOG_LEVEL`, `SCHEMA_CACHE_DIR`, `ADMIN_TOKEN` and `KAFKA_BRIDGE` are ours; config-telemetry.ts
+ * has the rest.
  */
 import { availableParallelism, homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { ConfigurationError } from './errors.ts';
+import { readTelemetry } from './config-telemetry.ts';
+import type { TelemetrySettings } from './config-telemetry.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -48,6 +50,7 @@ export interface Config {
   readonly adminToken: string | null;
   /** Where schemas are kept so that they outlive an outage of the registry. */
   readonly schemaCacheDir: string;
+  readonly telemetry: TelemetrySettings;
 }
 
 /** What was decided waits for so long until anybody sees it, and lies in memory meanwhile: half a minute is a lot already. */
@@ -152,6 +155,16 @@ function readConfig(environment: Environment, note: (setting: ShownSetting) => v
     logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL', 'info'), logLevels),
     schemaCacheDir: text('SCHEMA_CACHE_DIR', './.data/schemas'),
     adminToken: secret('ADMIN_TOKEN'),
+    telemetry: readTelemetry({
+      text,
+      integer,
+      oneOf: (name, fallback, allowed) => oneOf(name, text(name, fallback), allowed),
+      url: (name) => {
+        const given = text(name, '');
+        return given === '' ? given : url(name, given, ['http:', 'https:']);
+      },
+      refuse,
+    }),
   };
 }
 

@@ -49,9 +49,9 @@ export class Epoch {
     return this.#createdAt.length;
   }
 
-  /** The newest results came in by this batch. */
+  /** The newest results came in by this batch; one that brought none matters to its trace only. */
   noteJourney(journey: Journey): void {
-    if (journey.results > 0) this.#journeys.push(journey);
+    if (journey.results > 0 || journey.trace !== null) this.#journeys.push(journey);
   }
 
   /** Adds what each lane has to say at the end of an epoch. Nothing may be added afterwards. */

@@ -16,7 +16,7 @@ import { Lane } from './lane.ts';
 import { LaneBook } from './lane-book.ts';
 import { beginJourney } from './journey.ts';
 import type { Pipeline } from './pipeline.ts';
-import type { Claims, FleetLog, Log, Rebalance, Telemetry, Timing, TopicReader } from './ports.ts';
+import type { Claims, FleetLog, Log, Rebalance, Telemetry, Timing, TopicReader, Tracing } from './ports.ts';
 import { rebuildWindow, restoreLane, TornStateError } from './restore.ts';
 import type { CommittedOffsets, RebuildProgress } from './restore.ts';
 
@@ -43,6 +43,8 @@ export interface FleetOptions {
   readonly limits: FleetLimits;
   readonly timing: Timing;
   readonly telemetry: Telemetry;
+  /** Left out: nothing is traced. */
+  readonly tracing?: Tracing | null;
   /** Made once the number of partitions is known. */
   readonly createPipeline: (fleet: Fleet) => Pipeline;
 }
@@ -148,15 +150,22 @@ export class Fleet {
   }
 
   #take(batch: RecordBatch): void {
-    const { fleetLog, topics, timing, telemetry } = this.#options;
+    const { fleetLog, topics, timing, telemetry, tracing } = this.#options;
     const lane = this.#lanes.get(batch.partition);
     if (lane === undefined) return;
     const isInbound = batch.topic === topics.inbound;
     const { takeOverMs } = fleetLog;
+    const arrivedAt = timing.now() - takeOverMs;
     lane.book?.account.take(batch);
     lane.offer(
       batch,
-      beginJourney({ from: isInbound ? 'kafka' : 'handover', arrivedAt: timing.now() - takeOverMs, takenAt: timing.monotonic(), takeOverMs }),
+      beginJourney({
+        from: isInbound ? 'kafka' : 'handover',
+        arrivedAt,
+        takenAt: timing.monotonic(),
+        takeOverMs,
+        trace: tracing?.begin(batch, arrivedAt) ?? null,
+      }),
     );
     if (isInbound) telemetry.consumed(batch.partition, batch.count);
   }
@@ -445,7 +454,7 @@ export class Fleet {
   }
 
   async #commit(epoch: Epoch): Promise<void> {
-    const { fleetLog, telemetry, timing, log, topics } = this.#options;
+    const { fleetLog, telemetry, timing, log, topics, tracing } = this.#options;
     const begun = timing.monotonic();
     const transaction = epoch.seal();
     const outcome = await fleetLog.commit(transaction);
@@ -459,7 +468,9 @@ export class Fleet {
     epoch.committed();
     this.#lastCommitEnded = timing.monotonic();
     for (const [partition, outcomes] of epoch.unaccounted(topics)) this.noteUnaccounted(partition, outcomes, 'a Kafka transaction does not hold what its offsets conclude');
-    telemetry.committed(epoch.report({ committedAt: timing.now(), sealedAt: begun, seconds: (this.#lastCommitEnded - begun) / 1000 }));
+    const report = epoch.report({ committedAt: timing.now(), sealedAt: begun, seconds: (this.#lastCommitEnded - begun) / 1000 });
+    telemetry.committed(report);
+    tracing?.committed(report);
   }
 
   /** Offsets that hold only markers of Kafka transactions: they are read past when there is nothing else. */

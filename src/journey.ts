@@ -1,3 +1,5 @@
+import type { BatchTrace } from './ports.ts';
+
 /**
  * When a batch passed which mark on its way. Taken a few times a batch, so that the time of each result can be told apart
  * into parts that add up to the whole.
@@ -12,6 +14,8 @@ export interface Journey {
   readonly takenAt: number;
   /** How long taking it over took. */
   readonly takeOverMs: number;
+  /** Null: nobody asked to trace. */
+  readonly trace: BatchTrace | null;
   decodedAt: number;
   /** Its turn in the lane came. */
   begunAt: number;
@@ -23,6 +27,6 @@ export interface Journey {
   results: number;
 }
 
-export function beginJourney(start: Pick<Journey, 'from' | 'arrivedAt' | 'takenAt' | 'takeOverMs'>): Journey {
+export function beginJourney(start: Pick<Journey, 'from' | 'arrivedAt' | 'takenAt' | 'takeOverMs' | 'trace'>): Journey {
   return { ...start, decodedAt: 0, begunAt: 0, routedAt: 0, claimedAt: 0, settledAt: 0, results: 0 };
 }

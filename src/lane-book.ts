@@ -7,7 +7,8 @@ import type { Hash } from 'node:crypto';
 import { chainStart, encodeCheckpoint } from './codec/checkpoint.ts';
 import { encodePosition, positionKey } from './codec/position-record.ts';
 import type { RecordSlab } from './codec/record-slab.ts';
-import { encodeRouted } from './codec/routed.ts';
+import type { RecordHeader } from './codec/record-batch.ts';
+import { carriedHeaders, encodeRouted } from './codec/routed.ts';
 import type { CreditLeg } from './codec/routed.ts';
 import type { Ledger } from './domain/ledger.ts';
 import type { TopicNames } from './domain/topics.ts';
@@ -33,6 +34,8 @@ export const freshStanding: Standing = { inbound: null, routed: null, commit: 0,
 interface Owed {
   readonly credits: Map<string, { participant: string; currency: string; units: bigint }>;
   readonly transfers: Transfer[];
+  /** What goes with some of the transfers, for their traces; null where nothing does. */
+  carried: Map<Transfer, readonly RecordHeader[]> | null;
 }
 
 export class LaneBook {
@@ -113,8 +116,11 @@ export class LaneBook {
     else leg.units += units;
   }
 
-  oweTransfer(destination: number, transfer: Transfer): void {
-    this.#owedTo(destination).transfers.push(transfer);
+  /** `headers`: what its owner must know of it beside what it says. */
+  oweTransfer(destination: number, transfer: Transfer, headers?: readonly RecordHeader[]): void {
+    const owed = this.#owedTo(destination);
+    owed.transfers.push(transfer);
+    if (headers !== undefined) (owed.carried ??= new Map()).set(transfer, headers);
   }
 
   /** Writes everything that is owed, the changed positions and the checkpoint; gives the offsets to commit with them. */
@@ -156,6 +162,7 @@ export class LaneBook {
         destination,
         null,
         encodeRouted({ from: this.partition, commit: this.#commit, credits, transfers }),
+        owed.carried === null ? undefined : carriedHeaders(transfers, owed.carried),
       );
       credits = [];
     } while (sent < owed.transfers.length);
@@ -163,7 +170,7 @@ export class LaneBook {
 
   #owedTo(destination: number): Owed {
     let owed = this.#owed.get(destination);
-    if (owed === undefined) this.#owed.set(destination, (owed = { credits: new Map(), transfers: [] }));
+    if (owed === undefined) this.#owed.set(destination, (owed = { credits: new Map(), transfers: [], carried: null }));
     return owed;
   }
 }

@@ -53,7 +53,7 @@ export function createPipeline(stages: {
       journey.claimedAt = monotonic();
       const filling = epoch();
       const before = filling.resultCount;
-      stages.settleStage(work, book, filling);
+      stages.settleStage(work, book, filling, journey.trace);
       journey.settledAt = monotonic();
       journey.results = filling.resultCount - before;
       filling.noteJourney(journey);

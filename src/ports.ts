@@ -5,9 +5,11 @@
  * An outage is thrown as `OutageError` or waited out inside the adapter, as each method says; it is never an answer.
  */
 import type { PackedDecodedBatch } from './codec/decoded-batch.ts';
-import type { RecordBatch } from './codec/record-batch.ts';
+import type { RecordBatch, RecordHeader } from './codec/record-batch.ts';
 import type { RecordSlab } from './codec/record-slab.ts';
+import type { DeadLetterCode } from './domain/codes.ts';
 import type { Directory } from './domain/participant.ts';
+import type { Decision, EventHeader } from './domain/transfer.ts';
 import type { Journey } from './journey.ts';
 
 /** Milliseconds since the epoch. The only way to the time of day. */
@@ -247,6 +249,47 @@ export interface Telemetry {
   audited(outcome: 'done' | 'failed'): void;
   /** `reason`: why it is of no use, in a few words for a person. */
   dependency(dependency: Dependency, up: boolean, reason?: string): void;
+}
+
+/**
+ * Follows events from whoever sent them to whoever reads their results. A worker that nobody asked to trace has none, and
+ * looks for it once a batch and once a commit. Nothing here throws or waits, and nothing is told before it is committed:
+ * what is thrown away with its epoch was never begun.
+ */
+export interface Tracing {
+  /**
+   * A batch was taken from Kafka; its trace travels with it, in its journey. `arrivedAt`: when the client gave it, milliseconds
+   * since the epoch.
+   */
+  begin(records: RecordBatch, arrivedAt: number): BatchTrace;
+  /** The batches in the report are durable, with all that was said of them. */
+  committed(report: CommittedReport): void;
+}
+
+export interface BatchTrace {
+  /** An outcome of an event; gives the headers that its result carries, undefined where there is nothing to carry on. */
+  result(row: number, event: EventHeader, transactionIndex: number, decision: Decision): readonly RecordHeader[] | undefined;
+  /** The record became a dead letter, which keeps the headers that it came with. */
+  deadLetter(row: number, code: DeadLetterCode): void;
+  /** A transfer goes to the lane that owns it; gives what must go with it, so that the trace goes on there. */
+  handOver(row: number, event: EventHeader): readonly RecordHeader[] | undefined;
+}
+
+/** One metric as it stands at this moment, in the words of Prometheus. */
+export interface MetricReading {
+  readonly name: string;
+  readonly help: string;
+  /** A counter never goes back while the process lives, nor do a histogram's counts. */
+  readonly kind: 'counter' | 'gauge' | 'histogram';
+  readonly series: readonly MetricSeries[];
+}
+
+export interface MetricSeries {
+  readonly labels: Readonly<Record<string, string>>;
+  /** A histogram's sum. */
+  readonly value: number;
+  /** Of a histogram; by bucket, not accumulated: one more count than bounds, for what is above all of them. */
+  readonly buckets: { readonly bounds: readonly number[]; readonly counts: readonly number[] } | null;
 }
 
 /** Structured log lines; never an account number or a name. */

@@ -20,6 +20,7 @@ import { snapshotRegistry } from './adapters/prometheus/registry-snapshot.ts';
 import { PrometheusSinkTelemetry } from './adapters/prometheus/sink-telemetry.ts';
 import { createWriterSchemas } from './adapters/registry/writer-schemas.ts';
 import type { Config } from './config.ts';
+import { startMetricExports } from './exports.ts';
 import { topicNames } from './domain/topics.ts';
 import type { Log } from './ports.ts';
 import { deadLetterColumns } from './sink/dead-letter-rows.ts';
@@ -117,6 +118,8 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
     log,
   });
 
+  const exports = await startMetricExports('sink', config, telemetry.registry, log);
+
   let deadline: NodeJS.Timeout | undefined;
   const end = (): void => {
     sink.stop(drainDeadlineMs);
@@ -139,6 +142,7 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
     schemas.close();
     await directory.stop();
     await following;
+    await exports.close();
     await health.close();
   }
 }

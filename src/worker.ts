@@ -20,11 +20,14 @@ import { systemTiming } from './adapters/system/timing.ts';
 import { createWriterSchemas } from './adapters/registry/writer-schemas.ts';
 import { RedisClaims } from './adapters/redis/claims.ts';
 import { snapshotRegistry } from './adapters/prometheus/registry-snapshot.ts';
+import { spanCounter } from './adapters/prometheus/shared.ts';
+import type { ClosableTracing } from './adapters/opentelemetry/tracing.ts';
 import { resultSchemaId } from './adapters/registry/result-schema.ts';
 import { startHealthServer } from './adapters/http/server.ts';
 import { statusPageHandlers } from './adapters/http/status-page.ts';
 import { readPaymentMessage } from './codec/iso20022/payment-reader.ts';
 import type { Config } from './config.ts';
+import { startMetricExports, tellerOf } from './exports.ts';
 import { mostUsedCaps } from './domain/cap-use.ts';
 import { topicNames } from './domain/topics.ts';
 import { FatalError } from './errors.ts';
@@ -110,6 +113,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     onAborted: () => telemetry.aborted(),
     onReachable: (reachable) => telemetry.dependency('kafka', reachable),
   });
+  const tracing = await startTracing(config, telemetry, log);
   const fleet: Fleet = new Fleet({
     log,
     fleetLog,
@@ -119,6 +123,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     worker: workerId,
     timing: systemTiming,
     telemetry,
+    tracing,
     limits: {
       commitIntervalMs: config.commitIntervalMs,
       pollRecordsMax,
@@ -192,6 +197,8 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     log,
   });
 
+  const exports = await startMetricExports('worker', config, telemetry.registry, log);
+
   const ending = endInTime(signal, log, () => fleet.reasonsNotReady());
   signal.addEventListener('abort', () => fleet.stop(), { once: true });
   const watching = new AbortController();
@@ -217,10 +224,26 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     await directory.stop();
     await reader.close();
     await group.close();
+    await Promise.all([tracing?.close(), exports.close()]);
     await health.close();
     ending.done();
     log.info({}, 'The worker has ended');
   }
+}
+
+/** Null where the settings want no traces; nothing of it is loaded then. */
+async function startTracing(config: Config, telemetry: PrometheusTelemetry, log: Log): Promise<ClosableTracing | null> {
+  const { traces } = config.telemetry;
+  if (traces === null) return null;
+  const { createTracing } = await import('./adapters/opentelemetry/tracing.ts');
+  return createTracing({
+    settings: traces,
+    teller: tellerOf('worker', config),
+    consumerGroup: config.consumerGroup,
+    routedTopic: topicNames(config.topicPrefix).routed,
+    onSpans: spanCounter(telemetry.registry),
+    log,
+  });
 }
 
 /** Ends the process the hard way when it does not end by itself, and says what was left. */

@@ -27,8 +27,8 @@ const layers: readonly { readonly name: string; readonly path: RegExp; readonly 
   { name: 'fleet', path: /^src\/(fleet|kafka-audit|lag-watch)\.ts$/, may: ['domain', 'codec', 'errors', 'ports', 'book', 'pipeline', 'lane'] },
   { name: 'adapters', path: /^src\/adapters\//, may: ['domain', 'codec', 'errors', 'ports', 'config', 'workers'] },
   { name: 'sink', path: /^src\/sink\//, may: ['domain', 'codec', 'errors', 'ports', 'adapters', 'config'] },
-  { name: 'config', path: /^src\/config\.ts$/, may: ['errors'] },
-  { name: 'worker', path: /^src\/(worker|sink)\.ts$/, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'stages', 'pipeline', 'fleet', 'sink'] },
+  { name: 'config', path: /^src\/config(-telemetry)?\.ts$/, may: ['errors'] },
+  { name: 'worker', path: /^src\/(worker|sink|exports)\.ts$/, may: ['domain', 'codec', 'errors', 'ports', 'config', 'adapters', 'stages', 'pipeline', 'fleet', 'sink'] },
   { name: 'verify', path: /^src\/verify\//, may: ['domain', 'codec', 'ports', 'lane', 'sink'] },
   { name: 'explain', path: /^src\/explain\//, may: ['domain', 'codec', 'ports', 'lane', 'sink', 'verify'] },
   { name: 'report', path: /^src\/report\//, may: ['domain', 'codec', 'ports', 'lane'] },
@@ -49,6 +49,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   piscina: /^(src\/adapters\/piscina\/|workers\/)/,
   'prom-client': /^src\/adapters\/prometheus\//,
   pino: /^src\/adapters\/log\//,
+  '@opentelemetry': /^src\/adapters\/opentelemetry\//,
 };
 
 const files = globSync(['src/**/*.ts', 'workers/**/*.ts'], { cwd: root });

@@ -137,7 +137,42 @@ describe('configuration', () => {
     expect(shown).toContainEqual({ name: 'COMMIT_INTERVAL_MS', value: '250', from: 'environment' });
     expect(shown).toContainEqual({ name: 'ADMIN_TOKEN', value: '***', from: 'environment' });
     expect(shown).toContainEqual({ name: 'KAFKA_BROKERS', value: '127.0.0.1:9092', from: 'default' });
-    expect(shown).toHaveLength(Object.keys(loadConfig({})).length);
+    const { telemetry, ...others } = loadConfig({});
+    expect(shown.filter(({ name }) => !/^(OTEL|EMF)_/.test(name))).toHaveLength(Object.keys(others).length);
+    expect(telemetry).toEqual({ traces: null, metrics: null, embeddedMetrics: null });
+  });
+
+  it.each<[Record<string, string>, object]>([
+    // Nothing is sent unless a variable asks for it.
+    [{}, { traces: null, metrics: null, embeddedMetrics: null }],
+    [{ OTEL_SERVICE_NAME: 'x', OTEL_TRACES_SAMPLER: 'always_on', OTEL_PROPAGATORS: 'b3' }, { traces: null, metrics: null }],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' }, { traces: { sampler: 'parentbased_always_on', ratio: 1, propagators: ['tracecontext', 'baggage'], queueSpansMax: 2048, exportSpansMax: 512, exportDelayMs: 5_000, exportTimeoutMs: 30_000 }, metrics: { exportIntervalMs: 60_000, exportTimeoutMs: 30_000 } }],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_METRICS_EXPORTER: 'none' }, { metrics: null }],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_TRACES_EXPORTER: 'none', OTEL_METRICS_EXPORTER: 'prometheus,otlp' }, { traces: null, metrics: { exportIntervalMs: 60_000 } }],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_SDK_DISABLED: 'true' }, { traces: null, metrics: null }],
+    [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://collector/v1/traces' }, { traces: { sampler: 'parentbased_always_on' }, metrics: null }],
+    [{ OTEL_TRACES_EXPORTER: 'otlp', OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.01', OTEL_PROPAGATORS: 'tracecontext,xray' }, { traces: { sampler: 'parentbased_traceidratio', ratio: 0.01, propagators: ['tracecontext', 'xray'] } }],
+    [{ OTEL_METRICS_EXPORTER: 'otlp', OTEL_METRIC_EXPORT_INTERVAL: '5000' }, { metrics: { exportIntervalMs: 5_000, exportTimeoutMs: 5_000 } }],
+    [{ EMF_OUTPUT: 'stdout' }, { embeddedMetrics: { path: null, namespace: 'settlefleet', intervalMs: 60_000 } }],
+    [{ EMF_OUTPUT: '/var/log/emf.json', EMF_NAMESPACE: 'Payments/Settlement', EMF_INTERVAL_SECONDS: '10' }, { embeddedMetrics: { path: '/var/log/emf.json', namespace: 'Payments/Settlement', intervalMs: 10_000 } }],
+  ])('sends traces and metrics as %j asks', (environment, expected) => {
+    expect(loadConfig(environment).telemetry).toMatchObject(expected);
+  });
+
+  it.each<[string, string, Record<string, string>]>([
+    ['OTEL_TRACES_EXPORTER', 'zipkin', {}],
+    ['OTEL_METRICS_EXPORTER', 'otlp,none', {}],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318', {}],
+    ['OTEL_EXPORTER_OTLP_PROTOCOL', 'grpc', { OTEL_TRACES_EXPORTER: 'otlp' }],
+    ['OTEL_PROPAGATORS', 'tracecontext,b3', { OTEL_TRACES_EXPORTER: 'otlp' }],
+    ['OTEL_TRACES_SAMPLER', 'sometimes', { OTEL_TRACES_EXPORTER: 'otlp' }],
+    ['OTEL_TRACES_SAMPLER_ARG', '1.5', { OTEL_TRACES_EXPORTER: 'otlp' }],
+    ['OTEL_BSP_MAX_EXPORT_BATCH_SIZE', '4096', { OTEL_TRACES_EXPORTER: 'otlp' }],
+    ['OTEL_METRIC_EXPORT_TIMEOUT', '60001', { OTEL_METRICS_EXPORTER: 'otlp' }],
+    ['EMF_NAMESPACE', 'AWS/Settlement', { EMF_OUTPUT: 'stdout' }],
+    ['EMF_INTERVAL_SECONDS', '0', { EMF_OUTPUT: 'stdout' }],
+  ])('refuses %s=%s where it matters', (name, value, others) => {
+    expect(() => loadConfig({ ...others, [name]: value })).toThrow(new RegExp(`^${name} is "${value}", but it must be .+\\.$`));
   });
 
   it('refuses a token that could be guessed, without saying it', () => {

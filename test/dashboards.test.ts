@@ -171,7 +171,7 @@ function act(worker: PrometheusTelemetry, sink: PrometheusSinkTelemetry): void {
     settled: new Map([['EUR', 100_000n]]),
     deadLetters: new Map([['XML_INVALID', 1]]),
     createdAt: [now - 30, now - 80, now - 110],
-    journeys: [{ from: 'kafka', arrivedAt: now - 28, takenAt: 0, takeOverMs: 1, decodedAt: 4, begunAt: 5, routedAt: 6, claimedAt: 9, settledAt: 10, results: 3 }],
+    journeys: [{ from: 'kafka', arrivedAt: now - 28, takenAt: 0, takeOverMs: 1, trace: null, decodedAt: 4, begunAt: 5, routedAt: 6, claimedAt: 9, settledAt: 10, results: 3 }],
     committedAt: now,
     sealedAt: 12,
     seconds: 0.016,

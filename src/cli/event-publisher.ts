@@ -3,12 +3,14 @@
  */
 import { connectPublisher } from '../adapters/kafka/publisher.ts';
 import type { Acknowledgement } from '../adapters/kafka/publisher.ts';
+import type { SendTracing } from '../adapters/opentelemetry/sending.ts';
 import { registeredEventSchema } from '../adapters/registry/event-schema.ts';
 import { createPaymentEventEncoder } from '../codec/payment-event.ts';
 import type { PaymentEvent } from '../codec/payment-event.ts';
 import type { Config } from '../config.ts';
 import { topicNames } from '../domain/topics.ts';
-import { tell } from './console.ts';
+import { tellerOf } from '../exports.ts';
+import { commandLog, tell } from './console.ts';
 import { publisherOptions, requireTopics } from './kafka-session.ts';
 
 const registryWaitMs = 60_000;
@@ -34,10 +36,34 @@ export async function connectEventPublisher(config: Config, clientId: string): P
   });
   const encode = createPaymentEventEncoder(JSON.parse(schema.text), schema.id);
   const publisher = await connectPublisher(publisherOptions(config, clientId));
+  const tracing = await startTracing(config, clientId, topic);
   return {
     encode,
-    publish: (event, key) => publisher.publish({ topic, partition: null, key, value: encode(event) }),
+    async publish(event, key) {
+      const value = encode(event);
+      if (tracing === null) return publisher.publish({ topic, partition: null, key, value });
+      const sending = tracing.begin(event.eventId, value.length);
+      try {
+        const place = await publisher.publish({ topic, partition: null, key, value, headers: sending.headers });
+        sending.acknowledged(place);
+        return place;
+      } catch (error) {
+        sending.failed(error instanceof Error ? error : new Error(String(error)));
+        throw error;
+      }
+    },
     publishRaw: (record) => publisher.publish({ topic, ...record }),
-    close: () => publisher.close(),
+    async close() {
+      await publisher.close();
+      await tracing?.close();
+    },
   };
+}
+
+/** Null where the settings want no traces; nothing of it is loaded then. */
+async function startTracing(config: Config, clientId: string, topic: string): Promise<SendTracing | null> {
+  const { traces } = config.telemetry;
+  if (traces === null) return null;
+  const { createSendTracing } = await import('../adapters/opentelemetry/sending.ts');
+  return createSendTracing({ settings: traces, teller: tellerOf(clientId, config), topic, log: commandLog });
 }

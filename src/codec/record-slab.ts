@@ -63,6 +63,7 @@ export class RecordSlab {
     partition: number,
     key: Uint8Array | string | null,
     write: (bytes: Buffer, start: number) => number,
+    headers?: readonly RecordHeader[],
   ): void {
     this.#begin(key);
     const start = this.#length;
@@ -72,7 +73,7 @@ export class RecordSlab {
       end = write(this.#bytes, start);
     }
     this.#length = end;
-    this.#end(topic, partition, start, end - start);
+    this.#end(topic, partition, start, end - start, headers);
   }
 
   /** Everything appended from `start` on, keys and values back to back; in place, valid until the next append. */

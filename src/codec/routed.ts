@@ -8,6 +8,7 @@
 import avro from 'avsc';
 import type { FormalReasonCode } from '../domain/codes.ts';
 import type { EventHeader, Transfer } from '../domain/transfer.ts';
+import type { RecordHeader } from './record-batch.ts';
 
 export interface CreditLeg {
   readonly participant: string;
@@ -132,6 +133,40 @@ export function encodeRouted(routed: Routed): Buffer {
   const credits = routed.credits.map((leg) => ({ ...leg, units: leg.units.toString() }));
   const body = routedType.toBuffer({ from: routed.from, commit: routed.commit, credits, transfers });
   return Buffer.concat([Buffer.of(version), body]);
+}
+
+/**
+ * Headers of a routed record that belong to single events in it: the event's place, a colon, and the header's own name. They
+ * are no part of the form above, so that a worker that does not know them reads the record all the same.
+ */
+export function carriedHeaders(transfers: readonly Transfer[], carried: ReadonlyMap<Transfer, readonly RecordHeader[]>): RecordHeader[] {
+  const headers = new Map<string, RecordHeader>();
+  for (const transfer of transfers) {
+    for (const { key, value } of carried.get(transfer) ?? []) {
+      const name = `${eventPlace(transfer.event)}:${key}`;
+      headers.set(name, { key: name, value });
+    }
+  }
+  return [...headers.values()];
+}
+
+/** The same by event, under the headers' own names. */
+export function headersByEvent(headers: readonly RecordHeader[]): ReadonlyMap<string, readonly RecordHeader[]> {
+  const byEvent = new Map<string, RecordHeader[]>();
+  for (const { key, value } of headers) {
+    const end = key.indexOf(':');
+    if (end < 0) continue;
+    const own = { key: key.slice(end + 1), value };
+    const others = byEvent.get(key.slice(0, end));
+    if (others === undefined) byEvent.set(key.slice(0, end), [own]);
+    else others.push(own);
+  }
+  return byEvent;
+}
+
+/** What `headersByEvent` calls an event: where it came in. */
+export function eventPlace({ inboundPartition, inboundOffset }: EventHeader): string {
+  return `${inboundPartition}/${inboundOffset}`;
 }
 
 /** What of a routed record is needed to count it; the rest is skipped over. */

@@ -34,7 +34,7 @@ export interface Work {
   readonly decoded: DecodedBatch | null;
   readonly directory: Directory;
   readonly steps: readonly Step[];
-  readonly misdirected: readonly { readonly owner: number; readonly transfer: Transfer }[];
+  readonly misdirected: readonly { readonly owner: number; readonly transfer: Transfer; readonly row: number }[];
 }
 
 export type RouteStage = (decoded: Decoded) => Work;
@@ -49,12 +49,12 @@ export function createRouteStage(ports: {
     const directory = ports.directory();
     const here = decoded.records.partition;
     const steps: Step[] = [];
-    const misdirected: { owner: number; transfer: Transfer }[] = [];
+    const misdirected: { owner: number; transfer: Transfer; row: number }[] = [];
 
     const place = (transfer: Transfer, row: number, transaction: number): void => {
       const { debitedParticipant } = transfer;
       const owner = debitedParticipant === null ? here : ownerOf(debitedParticipant);
-      if (owner !== here) misdirected.push({ owner, transfer });
+      if (owner !== here) misdirected.push({ owner, transfer, row });
       else steps.push({ kind: 'transfer', row, transaction, transfer, refusal: refusalBeforeClaim(transfer, directory), holder: null });
     };
 

@@ -13,12 +13,13 @@ import type { Decision, EventHeader, Transfer } from '../domain/transfer.ts';
 import type { Epoch } from '../epoch.ts';
 import { invariant } from '../errors.ts';
 import type { LaneBook } from '../lane-book.ts';
-import type { Clock } from '../ports.ts';
+import type { BatchTrace, Clock } from '../ports.ts';
 import type { Step, Work } from './route.ts';
 
 type Answerable = Extract<Step, { kind: 'transfer' | 'rejectMessage' }>;
 
-export type SettleStage = (work: Work, book: LaneBook, epoch: Epoch) => void;
+/** `trace`: null where nobody asked for it. */
+export type SettleStage = (work: Work, book: LaneBook, epoch: Epoch, trace: BatchTrace | null) => void;
 
 export function createSettleStage(ports: {
   readonly clock: Clock;
@@ -31,7 +32,7 @@ export function createSettleStage(ports: {
   const { topics } = ports;
   const ownerOf = createOwnerLookup(ports.partitionCount);
 
-  return function settleStage(work, book, epoch) {
+  return function settleStage(work, book, epoch, trace) {
     const { records, decoded, steps, misdirected } = work;
     const settledAt = ports.clock();
     const resultsStart = epoch.records.byteLength;
@@ -42,10 +43,12 @@ export function createSettleStage(ports: {
       const said = answerOf(event, transfer, decision, settledAt);
       const transactionIndex = transfer?.transactionIndex ?? -1;
       const key = transfer?.debitedParticipant ?? keyBytes(records, step.row);
+      const headers = trace === null ? undefined : trace.result(step.row, event, transactionIndex, decision);
       epoch.records.appendWith(topics.results, book.partition, key, (bytes, start) =>
         decoded !== null && step.kind === 'transfer'
           ? encodeDecodedResult({ decoded, event: step.row, transaction: step.transaction, transactionIndex }, said, ports.resultSchemaId, bytes, start)
           : encodePaymentResult({ ...textsOf(event, transfer), transactionIndex, ...said }, ports.resultSchemaId, bytes, start),
+        headers,
       );
       epoch.countResult(decision.status, decision.reasonCode, event.createdAt);
       if (results++ === 0) first = `${event.inboundPartition}:${event.inboundOffset}:${transactionIndex}`;
@@ -76,9 +79,9 @@ export function createSettleStage(ports: {
     if (results > 0) book.extendChain(epoch.records.slice(resultsStart), results, first);
 
     for (const step of steps) {
-      if (step.kind === 'deadLetter') letter(step, work, epoch, settledAt);
+      if (step.kind === 'deadLetter') letter(step, work, epoch, settledAt, trace);
     }
-    for (const { owner, transfer } of misdirected) book.oweTransfer(owner, transfer);
+    for (const { owner, transfer, row } of misdirected) book.oweTransfer(owner, transfer, trace?.handOver(row, transfer.event));
     book.advance(records.topic, records.offsets[records.count - 1]! + 1);
     epoch.touch(book);
   };
@@ -92,7 +95,7 @@ export function createSettleStage(ports: {
   }
 
   /** The event as it came, with why and where. */
-  function letter(step: Extract<Step, { kind: 'deadLetter' }>, { records }: Work, epoch: Epoch, failedAtMs: number): void {
+  function letter(step: Extract<Step, { kind: 'deadLetter' }>, { records }: Work, epoch: Epoch, failedAtMs: number, trace: BatchTrace | null): void {
     const headers: RecordHeader[] = (records.headers[step.row] ?? []).filter(({ key }) => !key.startsWith('dlq.'));
     const about = {
       'dlq.code': step.code,
@@ -112,6 +115,7 @@ export function createSettleStage(ports: {
       headers,
     );
     epoch.countDeadLetter(step.code);
+    trace?.deadLetter(step.row, step.code);
   }
 }
 

@@ -107,7 +107,7 @@ describe('the telemetry of a worker', () => {
 
   it("divides each result's end-to-end time into stages that add up to it", async () => {
     const telemetry = new PrometheusTelemetry(nothing);
-    const journey = { arrivedAt: 1_040, takenAt: 500, takeOverMs: 3, decodedAt: 512, begunAt: 520, routedAt: 521, claimedAt: 527, settledAt: 529 };
+    const journey = { arrivedAt: 1_040, takenAt: 500, takeOverMs: 3, trace: null, decodedAt: 512, begunAt: 520, routedAt: 521, claimedAt: 527, settledAt: 529 };
     telemetry.committed({
       results: new Map([['ACSC|', 3]]),
       settled: new Map(),

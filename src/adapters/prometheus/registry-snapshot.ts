@@ -45,7 +45,7 @@ export async function snapshotRegistry(registry: Registry): Promise<RegistrySnap
 }
 
 /** What the registry asks of each metric at a scrape; prom-client does not declare it. */
-interface Readable {
+export interface Readable {
   get(): Promise<{ readonly type: string; readonly values: readonly RawValue[] }>;
 }
 
@@ -56,7 +56,7 @@ interface RawValue {
 }
 
 /** prom-client gives a line for each bucket, counts accumulated, as a scrape has it. */
-function gather(lines: readonly RawValue[]): HistogramSeries[] {
+export function gather(lines: readonly RawValue[]): HistogramSeries[] {
   const found = new Map<string, { labels: RawValue['labels']; bounds: number[]; counts: number[]; sum: number; below: number }>();
   for (const { labels, value, metricName } of lines) {
     const { le, ...own } = labels;

@@ -38,6 +38,18 @@ export function registerKafkaBridge(register: Registry, inForce: boolean): void 
   gauge.set({ path: 'raw' }, inForce ? 0 : 1);
 }
 
+/** Where traces are sent: what becomes of spans. */
+export function spanCounter(register: Registry): (outcome: 'exported' | 'dropped' | 'failed', count: number) => void {
+  const spans = new Counter({
+    name: 'settlefleet_spans_total',
+    help: 'Spans that the collector took (exported), did not take (failed), or for which the queue had no room (dropped).',
+    labelNames: ['outcome'],
+    registers: [register],
+  });
+  for (const outcome of ['exported', 'dropped', 'failed']) spans.inc({ outcome }, 0);
+  return (outcome, count) => spans.inc({ outcome }, count);
+}
+
 /** Down until it has answered. */
 export class DependencyGauge {
   readonly #gauge: Gauge<'dependency'>;
