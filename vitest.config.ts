@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
  * processes. The latter wait more than they work (sessions that must end, outages that must last), so two files run at a
  * time; each has topics, a group and, where it strikes them, parts of its own.
  */
-const real = ['test/integration/**', 'test/contract/**', 'test/adapters/**', 'test/sink/**', 'test/verify/**', 'test/explain/explain.test.ts', 'test/late-endtxn/**', 'test/recovery/**', 'test/cli/**', 'test/soak/**', 'test/chaos/**', 'test/alerts/**', 'test/dashboards/**', 'test/dashboards.test.ts'];
+const real = ['test/integration/**', 'test/contract/**', 'test/adapters/**', 'test/sink/**', 'test/verify/**', 'test/explain/explain.test.ts', 'test/late-endtxn/**', 'test/recovery/**', 'test/cli/**', 'test/soak/**', 'test/overload/**', 'test/chaos/**', 'test/alerts/**', 'test/dashboards/**', 'test/dashboards.test.ts'];
 
 export default defineConfig({
   test: {
