@@ -34,6 +34,8 @@ export interface Config {
   readonly clickhouseRetentionDays: number;
   /** The same for what is counted by the minute; 0 (never), or not less than the above. */
   readonly clickhouseMinutesRetentionDays: number;
+  /** How ClickHouse's table of results is cut when it is made; null: not at all, and a table that is there is taken as it is. */
+  readonly clickhousePartitionBy: 'none' | 'month' | 'day' | null;
   readonly topicPrefix: string;
   readonly consumerGroup: string;
   readonly workerId: string;
@@ -108,6 +110,7 @@ function readConfig(environment: Environment, note: (setting: ShownSetting) => v
     matching(name, text(name, fallback), pattern, expected);
   const retentionDays = integer('CLICKHOUSE_RETENTION_DAYS', 0, 0, retentionDaysMax);
   const minutesRetentionDays = integer('CLICKHOUSE_MINUTES_RETENTION_DAYS', 0, 0, retentionDaysMax);
+  const partitionBy = text('CLICKHOUSE_PARTITION_BY', '');
   // Rows that outlived their minutes would be counted anew each time the sink starts.
   if (minutesRetentionDays !== 0 && (retentionDays === 0 || minutesRetentionDays < retentionDays)) {
     refuse(
@@ -128,6 +131,7 @@ function readConfig(environment: Environment, note: (setting: ShownSetting) => v
     clickhouseUrl: clickhouseUrl('CLICKHOUSE_URL', text('CLICKHOUSE_URL', 'chdb:./.data/clickhouse')),
     clickhouseRetentionDays: retentionDays,
     clickhouseMinutesRetentionDays: minutesRetentionDays,
+    clickhousePartitionBy: partitionBy === '' ? null : oneOf('CLICKHOUSE_PARTITION_BY', partitionBy, ['none', 'month', 'day'] as const),
     topicPrefix: form(
       'TOPIC_PREFIX',
       'payments.',

@@ -52,6 +52,7 @@ export async function runSink(config: Config, signal: AbortSignal): Promise<void
     clickhouseUrl: config.clickhouseUrl,
     sinkName: config.workerId,
     retention: { rowsDays: config.clickhouseRetentionDays, minutesDays: config.clickhouseMinutesRetentionDays },
+    partitionBy: config.clickhousePartitionBy,
     layouts: {
       results: { columns: resultColumns, partitionColumn: 'result_partition', offsetColumn: 'result_offset' },
       dead_letters: { columns: deadLetterColumns, partitionColumn: 'dead_letter_partition', offsetColumn: 'dead_letter_offset' },

@@ -87,6 +87,7 @@ describe('configuration', () => {
     ['CLICKHOUSE_RETENTION_DAYS', '30d'],
     ['CLICKHOUSE_RETENTION_DAYS', '3651'],
     ['CLICKHOUSE_MINUTES_RETENTION_DAYS', '90'],
+    ['CLICKHOUSE_PARTITION_BY', 'week'],
   ])('refuses %s=%s in one line that names the variable, what it is and what it must be', (name, value) => {
     const message = refusal(name, value);
     expect(message).toMatch(new RegExp(`^${name} is ".*", but it must be .+\\.$`));

@@ -49,7 +49,10 @@ export const defineExplainCommand: DefineCommand = (program, settings) => {
       const explanation = await explainPayment(settings(), id.trim(), options);
       if (options.json === true) print(JSON.stringify(explanation));
       else for (const line of explanationLines(explanation)) print(line);
-      if (!explanation.found) throw new CommandError(`Nothing is known of ${JSON.stringify(id.trim())}: --since 7d looks further back in the inbound topic.`);
+      if (explanation.found) return;
+      // Rows may have expired in ClickHouse whose results are in Kafka still.
+      const further = options.clickhouse ? ', --no-clickhouse through all results that Kafka has' : '';
+      throw new CommandError(`Nothing is known of ${JSON.stringify(id.trim())}: --since 7d looks further back in the inbound topic${further}.`);
     });
 };
 

@@ -75,7 +75,7 @@ export interface DirectoryLog {
 
 // ── ClickHouse ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Consecutive rows of one Kafka partition: one insert, one part. Written once, sent as often as it takes. */
+/** Consecutive rows of one Kafka partition and one period of the table: one insert, one part. Written once, sent as often as it takes. */
 export interface RowBlock {
   readonly table: SinkTable;
   readonly topic: string;
@@ -87,6 +87,10 @@ export interface RowBlock {
   readonly text: Buffer;
 }
 
+/** How ClickHouse's own partitions cut a table, by days or months of UTC; `none`: not at all. */
+export const periods = ['none', 'month', 'day'] as const;
+export type Period = (typeof periods)[number];
+
 /** The right to write the rows of one partition, until the next one claims it. */
 export interface PartitionClaim {
   readonly table: SinkTable;
@@ -95,6 +99,8 @@ export interface PartitionClaim {
   readonly claim: string;
   /** Highest offset that the table holds of this partition; null when there is none. */
   readonly storedOffset: number | null;
+  /** What a block of these rows may not reach over. */
+  readonly period: Period;
 }
 
 /** Outages and refusals of ClickHouse alike are thrown as `OutageError`: the sink waits and tries again. */

@@ -59,6 +59,17 @@ export class RowText {
     return text;
   }
 
+  /** The finished rows but the last one, with which the writer begins anew. */
+  takeAllButLast(): Buffer {
+    const text = this.#bytes.subarray(0, this.#rowBefore);
+    const last = this.#bytes.subarray(this.#rowBefore, this.#rowStart);
+    this.#bytes = Buffer.allocUnsafe(Math.max(1 << 16, last.length));
+    last.copy(this.#bytes);
+    this.#length = this.#rowStart = last.length;
+    this.#rowBefore = 0;
+    return text;
+  }
+
   putNull(): void {
     this.#reserve(3);
     this.#bytes[this.#length++] = backslash;

@@ -33,6 +33,7 @@ import type {
 import { createResultReader } from './result-batch.ts';
 import type { ResultReader } from './result-batch.ts';
 import { ResultRowWriter } from './result-rows.ts';
+import { periodNumber } from './period.ts';
 import { keptFromMs } from './retention.ts';
 import { RowText } from './row-text.ts';
 
@@ -100,10 +101,14 @@ interface Lane {
   readonly claim: PartitionClaim;
   readonly text: RowText;
   readonly resultWriter: ResultRowWriter;
+  /** Blocks that end where the next row belongs to another period of the table; inserted first, in this order. */
+  readonly cut: RowBlock[];
   rows: number;
   firstOffset: number;
   lastOffset: number;
   openedAt: number;
+  /** Of the rows in `text`; see `periodNumber`. */
+  period: number;
   /** The next offset behind what is certainly stored. */
   storedTo: number;
   /** What Kafka was told of it. */
@@ -287,10 +292,12 @@ class ClickhouseSink implements Sink {
       claim,
       text,
       resultWriter: new ResultRowWriter(text),
+      cut: [],
       rows: 0,
       firstOffset: -1,
       lastOffset: storedTo - 1,
       openedAt: 0,
+      period: 0,
       storedTo,
       committedTo: -1,
       inserting: false,
@@ -336,7 +343,7 @@ class ClickhouseSink implements Sink {
   }
 
   #append(lane: Lane, batch: RecordBatch): void {
-    const before = lane.text.byteLength;
+    const before = heldBytes(lane);
     const keptFrom = keptFromMs(this.#options.retentionDays, this.#options.clock());
     for (let row = 0; row < batch.count; row++) {
       const offset = batch.offsets[row]!;
@@ -357,14 +364,17 @@ class ClickhouseSink implements Sink {
         lane.text.takeBackRow();
         continue;
       }
+      const period = periodNumber(lane.claim.period, timeMs);
+      if (lane.rows > 0 && period !== lane.period) lane.cut.push(takeBlock(lane, lane.text.takeAllButLast()));
       if (lane.rows === 0) {
         lane.firstOffset = offset;
         lane.openedAt = this.#options.clock();
+        lane.period = period;
       }
       lane.rows++;
       lane.lastOffset = offset;
     }
-    this.#buffered += lane.text.byteLength - before;
+    this.#buffered += heldBytes(lane) - before;
   }
 
   // ── From blocks to rows ───────────────────────────────────────────────────────────────────────────────────────────
@@ -378,8 +388,8 @@ class ClickhouseSink implements Sink {
     let sameTopics: Promise<void> | undefined;
     for (const lane of this.#lanes.values()) {
       if (this.#inserts.size >= insertsMax) return;
-      if (lane.rows === 0 || lane.inserting) continue;
-      const full = lane.rows >= blockRowsMax || lane.text.byteLength >= blockBytesMax;
+      if ((lane.rows === 0 && lane.cut.length === 0) || lane.inserting) continue;
+      const full = lane.cut.length > 0 || lane.rows >= blockRowsMax || lane.text.byteLength >= blockBytesMax;
       if (all || crowded || full || now - lane.openedAt >= ageMs) this.#beginInsert(lane, (sameTopics ??= this.#checkTopics()));
     }
   }
@@ -396,16 +406,7 @@ class ClickhouseSink implements Sink {
 
   #beginInsert(lane: Lane, sameTopics: Promise<void>): void {
     const generation = this.#generation;
-    const block: RowBlock = {
-      table: lane.table,
-      topic: lane.place.topic,
-      partition: lane.place.partition,
-      firstOffset: lane.firstOffset,
-      lastOffset: lane.lastOffset,
-      rows: lane.rows,
-      text: lane.text.take(),
-    };
-    lane.rows = 0;
+    const block = lane.cut.shift() ?? takeBlock(lane, lane.text.take());
     lane.inserting = true;
     const insert = sameTopics
       .then(() => this.#options.store.insert(block, lane.claim))
@@ -495,7 +496,7 @@ class ClickhouseSink implements Sink {
 
   /** With nothing left in hand, behind the markers that end the partition, so that lag is seen to reach 0. */
   #committable(lane: Lane): TopicOffset {
-    const end = lane.rows === 0 && !lane.inserting ? this.#options.kafka.endReached(lane.place) : null;
+    const end = lane.rows === 0 && lane.cut.length === 0 && !lane.inserting ? this.#options.kafka.endReached(lane.place) : null;
     return { ...lane.place, offset: Math.max(lane.storedTo, end ?? 0) };
   }
 
@@ -517,7 +518,7 @@ class ClickhouseSink implements Sink {
     } finally {
       clearTimeout(timer);
     }
-    const left = [...(this.#lanes?.values() ?? [])].reduce((sum, lane) => sum + lane.rows, 0);
+    const left = [...(this.#lanes?.values() ?? [])].reduce((sum, lane) => sum + lane.rows + lane.cut.reduce((rows, block) => rows + block.rows, 0), 0);
     if (left > 0 || this.#inserts.size > 0) {
       this.#options.log.warn({ rows: left, inserts: this.#inserts.size }, 'Stopped before everything that was read was stored; it is read again');
     }
@@ -591,6 +592,19 @@ class ClickhouseSink implements Sink {
         this.#lagAt = this.#options.clock() + lagIntervalMs;
       });
   }
+}
+
+/** What the lane has collected, as one block; the lane begins anew. */
+function takeBlock(lane: Lane, text: Buffer): RowBlock {
+  const { table, place, firstOffset, lastOffset, rows } = lane;
+  lane.rows = 0;
+  return { table, topic: place.topic, partition: place.partition, firstOffset, lastOffset, rows, text };
+}
+
+function heldBytes(lane: Lane): number {
+  let bytes = lane.text.byteLength;
+  for (const block of lane.cut) bytes += block.text.length;
+  return bytes;
 }
 
 function sameSources(some: readonly SourceTopic[], others: readonly SourceTopic[]): boolean {

@@ -222,7 +222,7 @@ describe('every other fate', () => {
 
   it('an identifier that nobody knows ends with exit code 1 and says where it was looked for', async () => {
     const { code, stdout, stderr } = await runCommand(['explain', "nobody's"], bench.environment);
-    expect({ code, stderr }).toEqual({ code: 1, stderr: 'Nothing is known of "nobody\'s": --since 7d looks further back in the inbound topic.\n' });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'Nothing is known of "nobody\'s": --since 7d looks further back in the inbound topic, --no-clickhouse through all results that Kafka has.\n' });
     for (const where of ['ClickHouse', bench.topic('results'), bench.topic('dead-letter'), bench.topic('inbound')]) expect(stdout).toContain(`  ${where}: `);
   });
 });

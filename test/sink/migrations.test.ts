@@ -2,7 +2,7 @@
  * From the tables of the first version, with rows in them, to today's: over the real engine, whoever migrates, however often,
  * and wherever it is cut off.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,9 +10,10 @@ import type { ClickhouseConnection } from '../../src/adapters/clickhouse/connect
 import { run } from '../../src/adapters/clickhouse/connection.ts';
 import { openEmbeddedSession } from '../../src/adapters/clickhouse/embedded.ts';
 import { migrate } from '../../src/adapters/clickhouse/migrations.ts';
+import { readPartitioning } from '../../src/adapters/clickhouse/partitioning.ts';
 import { applyRetention } from '../../src/adapters/clickhouse/retention.ts';
 import { fedTables, ViewFeed } from '../../src/adapters/clickhouse/view-feed.ts';
-import { FatalError, OutageError } from '../../src/errors.ts';
+import { ConfigurationError, FatalError, OutageError } from '../../src/errors.ts';
 import { until } from '../until.ts';
 import { insertResults, noDifferences, parseRows, quiet, sampleResult, viewDifferencesQuery } from './support.ts';
 
@@ -67,7 +68,7 @@ const tables = "SELECT name, engine, create_table_query FROM system.tables WHERE
 
 describe('the migrations', () => {
   it('bring a database that the first version filled to what a new one is, and its views hold every row of it', async () => {
-    await migrate(clickhouse, 'payments', quiet, 1);
+    await migrate(clickhouse, 'payments', quiet, { upTo: 1 });
     await fill(0, 700);
     await migrate(clickhouse, 'payments', quiet);
     // The sink goes on storing before the views are filled.
@@ -100,7 +101,7 @@ describe('the migrations', () => {
   });
 
   it('come to their end when they were cut off behind any statement', async () => {
-    await migrate(clickhouse, 'payments', quiet, 1);
+    await migrate(clickhouse, 'payments', quiet, { upTo: 1 });
     await fill(0, 30);
     for (let statements = 1; ; statements++) {
       const ended = await migrate(cutOffAfter(clickhouse, statements), 'payments', quiet).then(() => true, (error: unknown) => {
@@ -115,8 +116,57 @@ describe('the migrations', () => {
 
   it('are refused where a newer version has been, in words that name both', async () => {
     await migrate(clickhouse, 'payments', quiet);
-    await expect(migrate(clickhouse, 'payments', quiet, 4)).rejects.toThrow(FatalError);
-    await expect(migrate(clickhouse, 'payments', quiet, 4)).rejects.toThrow(/was brought to version \d+ by a newer settlefleet; this one knows up to 004-participants\.sql/);
+    await expect(migrate(clickhouse, 'payments', quiet, { upTo: 4 })).rejects.toThrow(FatalError);
+    await expect(migrate(clickhouse, 'payments', quiet, { upTo: 4 })).rejects.toThrow(/was brought to version \d+ by a newer settlefleet; this one knows up to 004-participants\.sql/);
+  });
+});
+
+describe('partitions by time', () => {
+  const key = (): Promise<string> => run(clickhouse, "SELECT partition_key FROM system.tables WHERE database = 'payments' AND name = 'results'");
+
+  it.each([['month', 'toYYYYMM(settled_at)'], ['day', 'toYYYYMMDD(settled_at)']] as const)('are made by %s with the table, and taken as they are from then on', async (period, expected) => {
+    await migrate(clickhouse, 'payments', quiet, { period });
+    await migrate(clickhouse, 'payments', quiet);
+    expect((await key()).trim()).toBe(expected);
+    expect(await readPartitioning(clickhouse, 'payments', null)).toBe(period);
+    expect(await readPartitioning(clickhouse, 'payments', period)).toBe(period);
+    await expect(readPartitioning(clickhouse, 'payments', 'none')).rejects.toThrow(`CLICKHOUSE_PARTITION_BY is none, but the table payments.results was made with ${period}`);
+    if (period === 'month') return;
+    // Times that a table holds at its ends, too: a border that nobody knew would cut a block.
+    await fill(0, 30);
+    await feed();
+    expect(await differences()).toEqual(noDifferences);
+    await applyRetention(clickhouse, 'payments', { rowsDays: 3650, minutesDays: 0 }, quiet);
+    expect(await numbers('SELECT count() FROM payments.results')).toEqual([60]);
+  });
+
+  it('are refused on a table that was made without, and where the sink does not know them', async () => {
+    await migrate(clickhouse, 'payments', quiet);
+    expect(await readPartitioning(clickhouse, 'payments', null)).toBe('none');
+    await expect(readPartitioning(clickhouse, 'payments', 'month')).rejects.toThrow(ConfigurationError);
+    await run(clickhouse, 'DROP TABLE payments.results SYNC');
+    await run(clickhouse, 'CREATE TABLE payments.results (source String, settled_at DateTime64(3)) ENGINE = MergeTree PARTITION BY source ORDER BY source');
+    await expect(readPartitioning(clickhouse, 'payments', null)).rejects.toThrow('is partitioned by source');
+  });
+
+  it('are given to a full table by the statements of docs/analytics.md, while no sink runs', async () => {
+    await migrate(clickhouse, 'payments', quiet);
+    await fill(0, 60);
+    await feed();
+    const page = await readFile(join(import.meta.dirname, '../../docs/analytics.md'), 'utf8');
+    const statements = /(?:^    .*\n)*^    EXCHANGE TABLES [\s\S]*?(?=\n\S)/m.exec(page)![0].replace(/^    /gm, '').split(/;$/m).map((one) => one.trim()).filter(Boolean);
+    expect(statements).toHaveLength(4);
+    const before = await run(clickhouse, 'SELECT * FROM payments.results ORDER BY result_partition, result_offset');
+    for (const statement of statements) await run(clickhouse, statement);
+    expect(await readPartitioning(clickhouse, 'payments', 'month')).toBe('month');
+    expect(await run(clickhouse, 'SELECT * FROM payments.results ORDER BY result_partition, result_offset')).toBe(before);
+    await fill(60, 40);
+    await feed();
+    expect(await differences()).toEqual(noDifferences);
+    expect(await run(clickhouse, "SELECT name FROM system.columns WHERE database = 'payments' AND comment = ''")).toBe('');
+    expect(await run(clickhouse, "SELECT create_table_query FROM system.tables WHERE database = 'payments' AND name = 'results'")).toMatch(
+      /INDEX uetr_index .*PARTITION BY toYYYYMM\(settled_at\).*non_replicated_deduplication_window = 10000.*fsync_after_insert = 1.*COMMENT/s,
+    );
   });
 });
 

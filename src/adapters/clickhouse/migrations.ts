@@ -8,8 +8,10 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { FatalError } from '../../errors.ts';
 import type { Log } from '../../ports.ts';
+import type { Period } from '../../sink/ports.ts';
 import { quoted, run } from './connection.ts';
 import type { ClickhouseConnection } from './connection.ts';
+import { partitioned } from './partitioning.ts';
 
 const folder = new URL('../../../schemas/clickhouse/', import.meta.url);
 /** The name that the files give the database. */
@@ -22,9 +24,14 @@ interface Migration {
   readonly checksum: string;
 }
 
-/** `upTo`: the last version that is applied; for a test that begins with an old one. */
-export async function migrate(connection: ClickhouseConnection, database: string, log: Log, upTo = Infinity): Promise<void> {
-  const migrations = (await readMigrations(database)).filter(({ version }) => version <= upTo);
+/** `upTo`: the last version that is applied; for a test that begins with an old one. `period`: of a table `results` that is made now. */
+export async function migrate(
+  connection: ClickhouseConnection,
+  database: string,
+  log: Log,
+  { upTo = Infinity, period = 'none' }: { readonly upTo?: number; readonly period?: Period } = {},
+): Promise<void> {
+  const migrations = (await readMigrations(database, period)).filter(({ version }) => version <= upTo);
   await run(connection, `CREATE DATABASE IF NOT EXISTS ${database}`);
   await run(connection, `CREATE TABLE IF NOT EXISTS ${database}.schema_migrations ` +
       '(version UInt32, name String, checksum String, applied_at DateTime64(3, \'UTC\') DEFAULT now64(3)) ' +
@@ -65,7 +72,7 @@ async function appliedChecksums(connection: ClickhouseConnection, database: stri
   return applied;
 }
 
-async function readMigrations(database: string): Promise<readonly Migration[]> {
+async function readMigrations(database: string, period: Period): Promise<readonly Migration[]> {
   const names = (await readdir(folder)).filter((name) => /^\d{3}-.*\.sql$/.test(name)).sort();
   if (names.length === 0) throw new FatalError('There are no migrations under schemas/clickhouse.');
   return Promise.all(
@@ -74,7 +81,7 @@ async function readMigrations(database: string): Promise<readonly Migration[]> {
       return {
         version: Number(name.slice(0, 3)),
         name,
-        statements: statementsOf(text, database),
+        statements: statementsOf(text, database).map((statement) => partitioned(statement, database, period)),
         checksum: createHash('sha256').update(text).digest('hex'),
       };
     }),

@@ -13,7 +13,7 @@
  *
  * The same guard and the same kill hold for the statements that pass stored rows on to the materialized views.
  *
- * A block is one insert of one partition and becomes one part, so the highest offset says all. The deduplication token is a
+ * A block is one insert of one partition, within one period where the table is cut by time, and becomes one part, so the highest offset says all. The deduplication token is a
  * second line: the same block sent twice counts once, in views over the table too.
  */
 import { randomUUID } from 'node:crypto';
@@ -22,11 +22,12 @@ import type { ClickhouseTarget } from '../../config.ts';
 import { ConfigurationError, OutageError } from '../../errors.ts';
 import type { Log } from '../../ports.ts';
 import { ForeignRowsError } from '../../sink/ports.ts';
-import type { PartitionClaim, RowStore, SinkTable, SourceTopic } from '../../sink/ports.ts';
+import type { PartitionClaim, Period, RowStore, SinkTable, SourceTopic } from '../../sink/ports.ts';
 import { openClickhouse, quoted, run } from './connection.ts';
 import type { ClickhouseConnection } from './connection.ts';
 import { migrate } from './migrations.ts';
 import { addDirectoryEntries } from './participants-history.ts';
+import { readPartitioning } from './partitioning.ts';
 import { applyRetention } from './retention.ts';
 import type { Retention } from './retention.ts';
 import { ViewFeed } from './view-feed.ts';
@@ -44,6 +45,8 @@ export interface RowStoreOptions {
   readonly clickhouseUrl: string;
   readonly sinkName: string;
   readonly retention: Retention;
+  /** How a table of results is cut that is made now; null: not at all, and one that is there is taken as it is. */
+  readonly partitionBy: Period | null;
   readonly layouts: Readonly<Record<SinkTable, TableLayout>>;
   readonly log: Log;
   /** Called when ClickHouse is open and up to date, and before it is closed: for others in this process who use it. */
@@ -57,6 +60,7 @@ export function createRowStore(options: RowStoreOptions): RowStore {
   let connection: ClickhouseConnection | undefined;
   let views: ViewFeed | undefined;
   let prepared = false;
+  let resultsPeriod: Period = 'none';
   const structures = new Map<SinkTable, string>();
   const topicIds = new Map<SinkTable, string>();
 
@@ -91,7 +95,8 @@ export function createRowStore(options: RowStoreOptions): RowStore {
     async prepare() {
       if (prepared) return;
       connection ??= await openClickhouse(target);
-      await migrate(connection, database, log);
+      await migrate(connection, database, log, { period: options.partitionBy ?? 'none' });
+      resultsPeriod = await readPartitioning(connection, database, options.partitionBy);
       await applyRetention(connection, database, options.retention, log);
       views = new ViewFeed(connection, database);
       for (const table of Object.keys(layouts) as SinkTable[]) structures.set(table, await readStructure(connection, table));
@@ -130,6 +135,7 @@ export function createRowStore(options: RowStoreOptions): RowStore {
           partition: partition!,
           claim,
           storedOffset: storedOffsets.get(partition!) ?? null,
+          period: table === 'results' ? resultsPeriod : 'none',
         }),
       );
     },
