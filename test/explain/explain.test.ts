@@ -214,7 +214,8 @@ describe('every other fate', () => {
       record: { trace: { id: '1-5759e988-bd862e3fe1be46a994272793', header: 'X-Amzn-Trace-Id' } },
       deadLetter: { place: letterPlace, code: 'UNKNOWN_SCHEMA', clickhouse: stored },
     });
-    expect(events[0]!.deadLetter!.redrivenAt).toBe(events[1]!.receivedAt);
+    // The line in the ledger and the event are two records of one Kafka transaction.
+    expect(Math.abs(Date.parse(events[0]!.deadLetter!.redrivenAt!) - Date.parse(events[1]!.receivedAt!))).toBeLessThan(1000);
     const [result] = bench.resultsOf(sent.letter.eventId);
     expect(events[1]).toMatchObject({ redrivenFrom: letterPlace, transactions: [{ decision: { status: 'ACSC', result: resultPlace(result!) } }] });
     expect((await explained(sent.letter.eventId)).events).toEqual(events);
