@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, writeSync } from 'node:fs';
-import { flushCompileCache } from 'node:module';
+import { createRequire, flushCompileCache } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { crashVariables, lastWords, sinkPoints, workerPoints } from './crash-points.ts';
 import type { SinkPoint, WorkerPoint } from './crash-points.ts';
@@ -90,18 +90,54 @@ function watchTransactions(producer: unknown): void {
   beforeCallback(producer, 'sendOffsetsToTransaction', unlessFailed('offsets sent; commit not asked for'));
 }
 
-/** How many records there are is known when the offsets follow: until then they wait here. */
+/** How many records there are is known when the offsets follow: until then they wait here, by whichever way they go. */
 function holdRecords(producer: Prototype, share: (records: number) => number): void {
   const held: unknown[][] = [];
   const produce = producer['produce']!;
   producer['produce'] = (...args) => held.push(args) > 0;
+  const handOver = holdSlabs(share);
   wrap(producer, 'sendOffsetsToTransaction', (original) => function (this: Prototype, ...args) {
     const records = held.splice(0);
     const isDue = records.length > 1 && passes-- <= 0;
     for (const record of isDue ? records.slice(0, share(records.length)) : records) produce.apply(this, record);
-    if (isDue) this['flush']!(flushMs, () => die());
-    else original.apply(this, args);
+    handOver().then(
+      (areDue) => {
+        if (isDue || areDue) this['flush']!(flushMs, () => die());
+        else original.apply(this, args);
+      },
+      (error: unknown) => (args.at(-1) as (error: unknown) => void)(error),
+    );
   });
+}
+
+/** The same for the packed bridge, which is handed a slab at a time. Returns what hands over: true when it is time to die. */
+function holdSlabs(share: (records: number) => number): () => Promise<boolean> {
+  type Slab = [handle: unknown, bytes: unknown, columns: unknown, topics: unknown, headers: unknown, first: number, to: number];
+  const held: Slab[] = [];
+  let bridge: Prototype;
+  try {
+    bridge = createRequire(import.meta.url)('../../node_modules/.settlefleet/kafka-bridge.node') as Prototype;
+  } catch {
+    return () => Promise.resolve(false);
+  }
+  const produce = bridge['produce'] as (...args: Slab) => Promise<[next: number, code: number]>;
+  bridge['produce'] = (...args) => {
+    held.push(args as Slab);
+    return Promise.resolve([args[6], 0]);
+  };
+  return async () => {
+    const slabs = held.splice(0);
+    const count = slabs.reduce((sum, [, , , , , first, to]) => sum + to - first, 0);
+    const isDue = count > 1 && passes-- <= 0;
+    let left = isDue ? share(count) : count;
+    for (const [handle, bytes, columns, topics, headers, first, to] of slabs) {
+      const records = Math.min(left, to - first);
+      left -= records;
+      const [, code] = await produce(handle, bytes, columns, topics, headers, first, first + records);
+      if (code !== 0) throw Object.assign(new Error('The bridge did not take the records.'), { code });
+    }
+    return isDue;
+  };
 }
 
 function watchGroup(consumer: unknown): void {
