@@ -72,6 +72,20 @@ afterEach(async () => {
   for (const decoder of open.splice(0)) await decoder.close();
 });
 
+test("a lane's batches are decoded in their order, and the lanes in turn", async () => {
+  const decoder = decoderWith({ threads: 1 });
+  // Each event is large enough for a slice of its own.
+  const large = event('x'.repeat(600 << 10));
+  const batches = {
+    'first of lane 0': batchOf([large, large, large, large, large, large]),
+    'second of lane 0': batchOf([large]),
+    'first of lane 1': batchOf([large], 1),
+  };
+  const order: string[] = [];
+  await Promise.all(Object.entries(batches).map(([name, batch]) => decoded(decoder, batch).then(() => order.push(name))));
+  expect(order).toEqual(['first of lane 1', 'first of lane 0', 'second of lane 0']);
+});
+
 describe.each([0, 1, 3])('with %i threads', (threads) => {
   test('each event has its row, in order, with the first check that fails', async () => {
     const framed = event('good');

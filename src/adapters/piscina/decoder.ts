@@ -1,5 +1,6 @@
 /**
- * The decoder on worker threads: one task a slice of a batch, several slices at a time, the batches in turn. A thread that
+ * The decoder on worker threads: one task a slice of a batch, several slices at a time, the lanes in turn, and a lane's
+ * batches in their order: a later one decoded first would only wait for those before it. A thread that
  * dies or hangs is replaced; what it was on is found out by how far it had come, and only that event pays for it.
  *
  * Such an event is under suspicion: it is tried once more, alone, on a thread beside the others that exists only for this. So
@@ -145,8 +146,8 @@ const ticksUntilHung = ticksUntilSuspected * suspicionShare;
 class ThreadedDecoder implements ClosableDecoder {
   readonly #options: DecoderOptions;
   readonly #pool: Piscina<DecodeTask, PackedDecodedBatch>;
-  /** Batches with slices that wait, taken in turn. Bounded by the lanes: each has a batch or two here at a time. */
-  readonly #jobs: Job[] = [];
+  /** Batches with slices that wait, by partition, oldest first; the partition whose turn is next comes first. */
+  readonly #lanes = new Map<number, Job[]>();
   readonly #suspects: { readonly job: Job; readonly slice: Slice }[] = [];
   /** One thread, while there are suspects. */
   #suspectsPool: Piscina<DecodeTask, PackedDecodedBatch> | undefined;
@@ -192,7 +193,8 @@ class ThreadedDecoder implements ClosableDecoder {
     if (this.#closed) throw closedError();
     return new Promise((resolve, reject) => {
       const waiting = cutBatch(batch, threads);
-      this.#jobs.push({ batch, schemas: known, waiting, done: [], running: 0, suspects: 0, failed: false, resolve, reject });
+      const job: Job = { batch, schemas: known, waiting, done: [], running: 0, suspects: 0, failed: false, resolve, reject };
+      this.#laneOf(job).push(job);
       this.#dispatch();
     });
   }
@@ -208,7 +210,8 @@ class ThreadedDecoder implements ClosableDecoder {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#watch);
-    for (const job of this.#jobs.splice(0)) fail(job, closedError());
+    for (const job of Array.from(this.#lanes.values()).flat()) fail(job, closedError());
+    this.#lanes.clear();
     for (const { job } of this.#suspects.splice(0)) fail(job, closedError());
     await Promise.all([this.#pool.destroy(), this.#suspectsPool?.destroy()]);
   }
@@ -216,13 +219,31 @@ class ThreadedDecoder implements ClosableDecoder {
   #dispatch(): void {
     this.#dispatchSuspect();
     while (this.#runningOrdinary() < this.#options.threads * tasksPerThread) {
-      const job = this.#jobs.shift();
-      if (job === undefined) return;
-      const slice = job.waiting.shift();
-      if (slice === undefined || job.failed) continue;
-      if (job.waiting.length > 0) this.#jobs.push(job);
-      void this.#run(job, slice, this.#pool);
+      const next = this.#takeNext();
+      if (next === undefined) return;
+      void this.#run(next.job, next.slice, this.#pool);
     }
+  }
+
+  #laneOf({ batch }: Job): Job[] {
+    let jobs = this.#lanes.get(batch.partition);
+    if (jobs === undefined) this.#lanes.set(batch.partition, (jobs = []));
+    return jobs;
+  }
+
+  /** A slice of the oldest batch of the lane whose turn it is; that lane comes last then. */
+  #takeNext(): { readonly job: Job; readonly slice: Slice } | undefined {
+    for (const [partition, jobs] of this.#lanes) {
+      this.#lanes.delete(partition);
+      while (jobs[0] !== undefined && (jobs[0].failed || jobs[0].waiting.length === 0)) jobs.shift();
+      const job = jobs[0];
+      const slice = job?.waiting.shift();
+      if (job === undefined || slice === undefined) continue;
+      if (job.waiting.length === 0) jobs.shift();
+      if (jobs.length > 0) this.#lanes.set(partition, jobs);
+      return { job, slice };
+    }
+    return undefined;
   }
 
   /** One at a time. */
@@ -269,7 +290,7 @@ class ThreadedDecoder implements ClosableDecoder {
       if (packed !== null) this.#finished(job, slice, task, packed);
       else this.#threadLost(job, slice, running, lost);
     }
-    if (this.#running.size === 0 && this.#jobs.length === 0 && this.#suspects.length === 0) {
+    if (this.#running.size === 0 && this.#lanes.size === 0 && this.#suspects.length === 0) {
       clearInterval(this.#watch);
       this.#watch = undefined;
     }
@@ -314,7 +335,8 @@ class ThreadedDecoder implements ClosableDecoder {
     for (const slice of suspected) this.#suspects.push({ job, slice });
     const others = slices.filter(({ deaths }) => deaths === 0);
     if (others.length === 0) return;
-    if (job.waiting.length === 0) this.#jobs.push(job);
+    // It stands in its lane only while something of it waits; it is older than what stands there now.
+    if (job.waiting.length === 0) this.#laneOf(job).unshift(job);
     job.waiting.push(...others);
   }
 
@@ -332,7 +354,9 @@ class ThreadedDecoder implements ClosableDecoder {
     // Once a new thread failed to start, Piscina starts no more, and its tasks would wait for ever.
     this.#ticksWithoutThreads = this.#pool.threads.length === 0 ? this.#ticksWithoutThreads + 1 : 0;
     if (this.#ticksWithoutThreads >= ticksUntilHung) {
-      for (const job of new Set([...this.#jobs.splice(0), ...this.#suspects.splice(0).map(({ job }) => job), ...Array.from(this.#running, ({ job }) => job)])) fail(job, startError('none runs'));
+      const waiting = Array.from(this.#lanes.values()).flat();
+      this.#lanes.clear();
+      for (const job of new Set([...waiting, ...this.#suspects.splice(0).map(({ job }) => job), ...Array.from(this.#running, ({ job }) => job)])) fail(job, startError('none runs'));
       for (const running of this.#running) running.abort.abort();
       return;
     }
