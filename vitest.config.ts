@@ -15,7 +15,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     reporters: ['default'],
     projects: [
-      { extends: true, test: { name: 'code', include: ['test/**/*.test.ts'], exclude: real, maxWorkers: 2 } },
+      { extends: true, test: { name: 'code', include: ['test/**/*.test.ts'], exclude: real, maxWorkers: 3 } },
       { extends: true, test: { name: 'real', include: real.map((path) => (path.endsWith('.ts') ? path : `${path}/*.test.ts`)), maxWorkers: 3 } },
     ],
   },
