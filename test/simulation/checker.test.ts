@@ -9,8 +9,8 @@ import { lossMutants, mutants } from './mutants.ts';
 const seedsMax = 1500;
 
 describe('the simulation finds a planted bug:', () => {
-  it.for(mutants)('$name', { timeout: 200_000 }, async ({ name }) => {
-    const { code, output } = await runCommand(['--mutant', name, '--seeds', String(seedsMax)], 190_000);
+  it.for(mutants)('$name', { timeout: 200_000 }, async ({ name, from = 1 }) => {
+    const { code, output } = await runCommand(['--mutant', name, '--from', String(from), '--seeds', String(seedsMax)], 190_000);
     expect(output).toMatch(/^seed \d+:$/m);
     expect(code).toBe(1);
   });

