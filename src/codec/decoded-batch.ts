@@ -34,6 +34,16 @@ const transactionTextIndex = Object.fromEntries(transactionTexts.map((name, inde
   TransactionText,
   number
 >;
+
+/** Where start and length of a text stand in its column. */
+function eventSpan(event: number, name: EventText): number {
+  return (event * eventTexts.length + eventTextIndex[name]) * 2;
+}
+
+function transactionSpan(transaction: number, name: TransactionText): number {
+  return (transaction * transactionTexts.length + transactionTextIndex[name]) * 2;
+}
+
 const NULL_TEXT = -1;
 /** A start of -2 or less points into the scratch area, at -2 - start. */
 const SCRATCH_BASE = -2;
@@ -126,48 +136,48 @@ export class DecodedBatch {
   }
 
   eventText(event: number, name: EventText): string | null {
-    const at = (event * eventTexts.length + eventTextIndex[name]) * 2;
+    const at = eventSpan(event, name);
     return this.#text(this.#eventTexts[at]!, this.#eventTexts[at + 1]!);
   }
 
   transactionText(transaction: number, name: TransactionText): string | null {
-    const at = (transaction * transactionTexts.length + transactionTextIndex[name]) * 2;
+    const at = transactionSpan(transaction, name);
     return this.#text(this.#transactionTexts[at]!, this.#transactionTexts[at + 1]!);
   }
 
   /** As `eventText`, for a text that many events have in common: no new string for one that was met lately. */
   commonEventText(event: number, name: EventText): string | null {
-    const at = (event * eventTexts.length + eventTextIndex[name]) * 2;
+    const at = eventSpan(event, name);
     return this.#commonText(this.#eventTexts[at]!, this.#eventTexts[at + 1]!);
   }
 
   /** As `transactionText`, for a text that many transactions have in common. */
   commonTransactionText(transaction: number, name: TransactionText): string | null {
-    const at = (transaction * transactionTexts.length + transactionTextIndex[name]) * 2;
+    const at = transactionSpan(transaction, name);
     return this.#commonText(this.#transactionTexts[at]!, this.#transactionTexts[at + 1]!);
   }
 
   /** Bytes of the text in UTF-8; -1 where it is null. */
   eventTextLength(event: number, name: EventText): number {
-    const at = (event * eventTexts.length + eventTextIndex[name]) * 2;
+    const at = eventSpan(event, name);
     return this.#eventTexts[at] === NULL_TEXT ? -1 : this.#eventTexts[at + 1]!;
   }
 
   /** Bytes of the text in UTF-8; -1 where it is null. */
   transactionTextLength(transaction: number, name: TransactionText): number {
-    const at = (transaction * transactionTexts.length + transactionTextIndex[name]) * 2;
+    const at = transactionSpan(transaction, name);
     return this.#transactionTexts[at] === NULL_TEXT ? -1 : this.#transactionTexts[at + 1]!;
   }
 
   /** Copies a text that is not null, byte by byte as it came, without a string between; gives the place behind it. */
   copyEventText(event: number, name: EventText, target: Uint8Array, at: number): number {
-    const span = (event * eventTexts.length + eventTextIndex[name]) * 2;
+    const span = eventSpan(event, name);
     return this.#copy(this.#eventTexts[span]!, this.#eventTexts[span + 1]!, target, at);
   }
 
   /** As `copyEventText`. */
   copyTransactionText(transaction: number, name: TransactionText, target: Uint8Array, at: number): number {
-    const span = (transaction * transactionTexts.length + transactionTextIndex[name]) * 2;
+    const span = transactionSpan(transaction, name);
     return this.#copy(this.#transactionTexts[span]!, this.#transactionTexts[span + 1]!, target, at);
   }
 
@@ -316,7 +326,7 @@ export class DecodedBatchWriter {
 
   /** The text lies in the record batch's own bytes, ready to be read as it is. */
   setEventSpan(name: EventText, start: number, length: number): void {
-    const at = ((this.#events - 1) * eventTexts.length + eventTextIndex[name]) * 2;
+    const at = eventSpan(this.#events - 1, name);
     this.#eventTexts[at] = start;
     this.#eventTexts[at + 1] = length;
   }
@@ -342,7 +352,7 @@ export class DecodedBatchWriter {
   }
 
   setTransactionSpan(name: TransactionText, start: number, length: number): void {
-    const at = ((this.#transactions - 1) * transactionTexts.length + transactionTextIndex[name]) * 2;
+    const at = transactionSpan(this.#transactions - 1, name);
     this.#transactionTexts[at] = start;
     this.#transactionTexts[at + 1] = length;
   }

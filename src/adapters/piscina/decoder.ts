@@ -210,9 +210,7 @@ class ThreadedDecoder implements ClosableDecoder {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#watch);
-    for (const job of Array.from(this.#lanes.values()).flat()) fail(job, closedError());
-    this.#lanes.clear();
-    for (const { job } of this.#suspects.splice(0)) fail(job, closedError());
+    for (const job of this.#takeAllWaiting()) fail(job, closedError());
     await Promise.all([this.#pool.destroy(), this.#suspectsPool?.destroy()]);
   }
 
@@ -229,6 +227,13 @@ class ThreadedDecoder implements ClosableDecoder {
     let jobs = this.#lanes.get(batch.partition);
     if (jobs === undefined) this.#lanes.set(batch.partition, (jobs = []));
     return jobs;
+  }
+
+  /** Batches of which something waits, for a shared thread or the suspects' one; one may stand here twice. */
+  #takeAllWaiting(): Job[] {
+    const waiting = [...Array.from(this.#lanes.values()).flat(), ...this.#suspects.splice(0).map(({ job }) => job)];
+    this.#lanes.clear();
+    return waiting;
   }
 
   /** A slice of the oldest batch of the lane whose turn it is; that lane comes last then. */
@@ -354,9 +359,7 @@ class ThreadedDecoder implements ClosableDecoder {
     // Once a new thread failed to start, Piscina starts no more, and its tasks would wait for ever.
     this.#ticksWithoutThreads = this.#pool.threads.length === 0 ? this.#ticksWithoutThreads + 1 : 0;
     if (this.#ticksWithoutThreads >= ticksUntilHung) {
-      const waiting = Array.from(this.#lanes.values()).flat();
-      this.#lanes.clear();
-      for (const job of new Set([...waiting, ...this.#suspects.splice(0).map(({ job }) => job), ...Array.from(this.#running, ({ job }) => job)])) fail(job, startError('none runs'));
+      for (const job of new Set([...this.#takeAllWaiting(), ...Array.from(this.#running, ({ job }) => job)])) fail(job, startError('none runs'));
       for (const running of this.#running) running.abort.abort();
       return;
     }
