@@ -15,13 +15,16 @@ import type { Watch } from './watch.ts';
 import type { World } from './world.ts';
 
 export type Fate =
-  | { readonly kind: 'crash'; readonly point: CrashPoint }
+  /** At the first time that the point comes by, or after so many times as chance wants. */
+  | { readonly kind: 'crash'; readonly point: CrashPoint; readonly isAtOnce?: boolean }
   | { readonly kind: 'killed'; readonly afterMs: number }
   | { readonly kind: 'frozen'; readonly afterMs: number; readonly frozenMs: number }
   /** SIGTERM while the group rebalances. */
   | { readonly kind: 'ends' }
   /** Nothing, until the fleet is unleashed. */
-  | { readonly kind: 'spared' };
+  | { readonly kind: 'spared' }
+  /** Nothing, to the end of the fates. */
+  | { readonly kind: 'leftAlone' };
 
 export type Role = 'worker' | 'sink';
 
@@ -238,7 +241,7 @@ export class Fleet {
     let injection: Injection | undefined;
     const caught: { life?: Life } = {};
     if (fate.kind === 'crash') {
-      const passes = this.#random(passesMax(fate.point));
+      const passes = fate.isAtOnce === true ? 0 : this.#random(passesMax(fate.point));
       if (isWirePoint(fate.point)) {
         const { point } = fate;
         traps.set(id, wirePoints[point], passes, () => {
@@ -304,6 +307,9 @@ export class Fleet {
       case 'spared':
         await Promise.race([life.ended, this.#stopped(), aborted(this.#unleashed.signal)]);
         if (!life.service.hasEnded && !this.#stopping.signal.aborted) await this.kill(life, randomKill[life.role]);
+        return;
+      case 'leftAlone':
+        await Promise.race([life.ended, this.#stopped()]);
     }
   }
 

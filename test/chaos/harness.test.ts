@@ -12,6 +12,7 @@ import { Ledger } from './ledger.ts';
 import { runStrand } from './nemesis.ts';
 import { passed, quantiles } from './report.ts';
 import type { ChaosReport } from './report.ts';
+import { FatePlan } from './run.ts';
 import { Outcomes } from './watch.ts';
 
 const result = (inboundOffset: number, sequence: number | null, more: Partial<StoredResult> = {}): StoredResult =>
@@ -73,6 +74,19 @@ describe('the ledger', () => {
   it('gives quantiles by nearest rank', () => {
     expect(quantiles([3, 1, 2])).toEqual({ count: 3, p50: 2, p99: 3, max: 3 });
     expect(quantiles([])).toEqual({ count: 0, p50: 0, p99: 0, max: 0 });
+  });
+});
+
+describe('the plan of fates', () => {
+  it('deals late only what is missing, a crash point at once, and leaves alone who has nothing to meet', () => {
+    const happened = new Set<string>();
+    const plan = new FatePlan(createRandom(3), [/^crash point: (commit answered|claims made|block full)/, /killed at random/]);
+    plan.isCalm = false;
+    expect(plan.next('sink').kind).not.toBe('leftAlone');
+    plan.becomeLate((kind) => !happened.has(kind));
+    for (const kind of plan.kinds) if (!kind.includes('claims made')) happened.add(kind);
+    expect(Array.from({ length: 3 }, () => plan.next('worker'))).toEqual(Array.from({ length: 3 }, () => ({ kind: 'crash', point: 'claims made; the answer not heard', isAtOnce: true })));
+    expect(plan.next('sink')).toEqual({ kind: 'leftAlone' });
   });
 });
 

@@ -35,6 +35,9 @@ const internalPartitions = 8;
 /** A Redis that has just been emptied holds a few, and has nothing to forget. */
 export const keysOfWeight = 20;
 
+/** A sink on a busy machine takes so long until it inserts; struck in vain, it would have to begin again. */
+const insertBoundMs = 60_000;
+
 export const emptied = 'Redis emptied (FLUSHALL)';
 
 export function strandsOf(stage: Stage): Strand[] {
@@ -58,7 +61,7 @@ export async function runStrand(strand: Strand, options: { ledger: Ledger; rando
     if (deck.length === 0) deck = shuffled(signal.aborted ? missing() : Object.keys(strand.faults), random);
     const kind = deck.pop()!;
     if (signal.aborted && ledger.count(kind) > 0) continue;
-    await pause(pauseMin + random(pauseMax - pauseMin), undefined, { signal: lateSignal }).catch(() => undefined);
+    await pause(signal.aborted ? pauseMin : pauseMin + random(pauseMax - pauseMin), undefined, { signal: lateSignal }).catch(() => undefined);
     if (lateSignal.aborted) break;
     const injection = ledger.begin(kind);
     ledger.end(injection, await strand.faults[kind]!(random));
@@ -190,7 +193,7 @@ function clickhouseFaults({ world }: Stage): Record<string, Fault> {
       return 'SIGKILL, answers again';
     },
     'ClickHouse killed in the middle of an insert': async (random) => {
-      const isWithin = await clickhouse.dieWithinInsert(15_000);
+      const isWithin = await clickhouse.dieWithinInsert(insertBoundMs);
       await pause(random(1_000));
       await clickhouse.start();
       return isWithin ? 'the insert had begun and had no end' : null;

@@ -14,7 +14,8 @@ import { until } from '../until.ts';
 import type { ServerWord } from './clickhouse-server.ts';
 
 const startMs = 300_000;
-const aloneMaxMs = 10_000;
+const followMs = 120_000;
+const aloneMaxMs = 30_000;
 
 export class RedisPair {
   readonly proxy: TcpProxy;
@@ -103,7 +104,7 @@ export class RedisPair {
     const { port } = this.master;
     await this.#ask(this.#replica, (redis) => redis.replicaof('127.0.0.1', port));
     await until('the replica has what the master has', () =>
-      this.#ask(this.#replica, async (redis) => (await redis.info('replication')).includes('master_link_status:up')), 30_000);
+      this.#ask(this.#replica, async (redis) => (await redis.info('replication')).includes('master_link_status:up')), followMs);
   }
 
   async #ask<T>(server: OwnRedis, question: (redis: Redis) => Promise<T>): Promise<T> {

@@ -44,9 +44,9 @@ const partitions = 8;
 const participants = 60;
 const recoveredMs = 45_000;
 const catchUpMs = 300_000;
-/** After the time is up, faults that have not happened yet get so much more. */
+/** After the time is up, faults that have not happened yet get so much more; a run in which all have happened ends at once. */
 const lateShare = 0.5;
-const lateMinMs = 60_000;
+const lateMinMs = 240_000;
 const progressMs = 15_000;
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -70,6 +70,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       world, watch, ledger, folder, random: createRandom(seed + 4),
       plan: { workers: 3, sinks: 2, nextFate: (role) => plan.next(role) },
       emptyRedis: async () => {
+        // Again and again in vain would keep the others from filling it.
+        if (await world.redis.keys().catch(() => 0) < keysOfWeight) return;
         const injection = ledger.begin(emptied);
         const keys = await world.redis.empty().catch(() => 0);
         ledger.end(injection, keys >= keysOfWeight ? `${keys} keys gone` : null);
@@ -117,6 +119,7 @@ async function strike(run: {
   const allMs = durationMs + lateMs;
   const loadEnds = new AbortController();
   const begun = performance.now();
+  const aloneUntilMs = begun + durationMs * (options.aloneShare ?? 0.15);
   const progress = setInterval(() => {
     const { results, deadLetters } = watch.checked;
     say(`${seconds(begun)}: ${load.sent} events sent, ${results} results and ${deadLetters} dead letters seen, ${watch.commits} commits, ${ledger.injections.length} faults, ${watch.problems.length} problems`);
@@ -124,18 +127,19 @@ async function strike(run: {
   const loading = load.send(Math.ceil(options.eventsPerSecond * allMs / 1000), allMs, say, loadEnds.signal);
   loading.catch(() => undefined);
   try {
+    plan.isCalm = performance.now() < aloneUntilMs;
     fleet.start();
-    await killAlone({ fleet, watch, untilMs: begun + durationMs * (options.aloneShare ?? 0.15), random: createRandom(options.seed + 5), violated });
+    await killAlone({ fleet, watch, untilMs: aloneUntilMs, random: createRandom(options.seed + 5), violated });
     plan.isCalm = false;
     fleet.unleash();
     const timeUp = AbortSignal.any([violated, AbortSignal.timeout(Math.max(1, Math.round(begun + durationMs - performance.now())))]);
     const lateSignal = AbortSignal.any([violated, AbortSignal.timeout(Math.max(1, Math.round(begun + allMs - performance.now())))]);
+    timeUp.addEventListener('abort', () => plan.becomeLate((kind) => ledger.count(kind) === 0), { once: true });
     const strands = strandsOf({ world, fleet, watch })
       .map((strand) => ({ ...strand, faults: Object.fromEntries(Object.entries(strand.faults).filter(([kind]) => isWanted(kind, options.only))) }))
       .filter(({ faults }) => Object.keys(faults).length > 0);
     const missing = await Promise.all(strands.map((strand, i) => runStrand(strand, { ledger, random: createRandom(options.seed + 100 + i), signal: timeUp, lateSignal })));
     const fates = (): string[] => plan.kinds.filter((kind) => ledger.count(kind) === 0);
-    plan.wanted = (kind) => ledger.count(kind) === 0;
     while ((fates().length > 0 || !timeUp.aborted) && !lateSignal.aborted) await pause(200);
     // What broke ended the run before everything could happen: that is told by itself.
     return violated.aborted ? [] : [...missing.flat(), ...fates()];
@@ -169,11 +173,11 @@ function isWanted(kind: string, only: readonly RegExp[] | undefined): boolean {
 }
 
 /** Whose turn it is: crash points, kills, freezes and ends in a shuffled deck that is gone through again and again. */
-class FatePlan {
+export class FatePlan {
   /** While it lasts nobody has a fate. */
   isCalm = true;
-  /** Late, only what has not happened yet is dealt. */
-  wanted: (kind: string) => boolean = () => true;
+  /** Late: what has not happened yet. */
+  #isMissing: ((kind: string) => boolean) | null = null;
   readonly kinds: readonly string[];
   /** The first time round each kind is dealt once, so that a short run has all of them. */
   readonly #isFresh: Record<Role, boolean> = { worker: true, sink: true };
@@ -200,18 +204,32 @@ class FatePlan {
     this.kinds = [...new Set([...this.#cards.worker, ...this.#cards.sink].map(({ kind }) => kind))];
   }
 
+  /**
+   * From now on only what is missing is dealt, and a crash point at once; who has nothing to meet is left alone, because each
+   * process that is started takes the others' time.
+   */
+  becomeLate(isMissing: (kind: string) => boolean): void {
+    this.#isMissing = isMissing;
+  }
+
   next(role: Role): Fate {
+    if (this.#isMissing !== null) return this.#nextMissing(role, this.#isMissing);
     if (this.isCalm) return { kind: 'spared' };
     const deck = this.#decks[role];
     if (this.#isFresh[role]) {
       this.#isFresh[role] = false;
       deck.push(...shuffled([...new Map(this.#cards[role].map((card) => [card.kind, card])).values()], this.#random));
     }
-    const cards = this.#cards[role].filter(({ kind }) => this.wanted(kind));
-    if (deck.length === 0) deck.push(...shuffled(cards.length > 0 ? cards : this.#cards[role], this.#random));
-    let card = deck.pop();
-    while (card !== undefined && !this.wanted(card.kind) && deck.length > 0) card = deck.pop();
-    return card?.deal() ?? { kind: 'killed', afterMs: 20_000 };
+    if (deck.length === 0) deck.push(...shuffled(this.#cards[role], this.#random));
+    return deck.pop()?.deal() ?? { kind: 'killed', afterMs: 20_000 };
+  }
+
+  #nextMissing(role: Role, isMissing: (kind: string) => boolean): Fate {
+    const deck = this.#decks[role];
+    while (deck.length > 0 && !isMissing(deck.at(-1)!.kind)) deck.pop();
+    if (deck.length === 0) deck.push(...shuffled(this.#cards[role].filter(({ kind }) => isMissing(kind)), this.#random));
+    const fate = deck.pop()?.deal() ?? { kind: 'leftAlone' };
+    return fate.kind === 'crash' ? { ...fate, isAtOnce: true } : fate;
   }
 }
 
