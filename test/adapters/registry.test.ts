@@ -227,6 +227,13 @@ describe('schemas register', () => {
     await expect(registerSchemas({ url: registryUrl, prefix, log })).rejects.toBeInstanceOf(CommandError);
   });
 
+  test('by workers that start together on a new registry gives all of them the same id', async () => {
+    const prefix = `test-${randomUUID()}.`;
+    const ids = await Promise.all(Array.from({ length: 6 }, () => resultSchemaId({ url: registryUrl, prefix, log })));
+    expect(new Set(ids).size).toBe(1);
+    expect(logged).toEqual([]);
+  });
+
   test('waits for a registry that is silent, and goes on by itself', async () => {
     proxy.fault = 'is silent';
     const waiting = registerSchemas({ url, prefix: `test-${randomUUID()}.`, log });

@@ -29,6 +29,8 @@ export interface RegisteredSchema {
 const retryFirstMs = 100;
 const retryMaxMs = 2000;
 const answerMaxMs = 10_000;
+/** So often a 409 is believed to be no more than two who do the same at once: workers that start together on a new registry. */
+const conflictsMax = 3;
 
 /** Both schemas, as `schemas register` does. Throws `CommandError` when the registry refuses one. */
 export async function registerSchemas(options: RegisterOptions): Promise<readonly RegisteredSchema[]> {
@@ -80,6 +82,7 @@ class RefusedError extends Error {
 
 async function waitingForRegistry<T>(options: RegisterOptions, attempt: () => Promise<T>): Promise<T> {
   let told = false;
+  let conflicts = 0;
   for (let waitMs = retryFirstMs; ; waitMs = Math.min(waitMs * 2, retryMaxMs)) {
     try {
       const answer = await attempt();
@@ -88,13 +91,15 @@ async function waitingForRegistry<T>(options: RegisterOptions, attempt: () => Pr
       return answer;
     } catch (error) {
       const message = outageReason(error);
-      // 409 and 422: the schema is not compatible with what is there, or not acceptable. Asking again would not help.
+      // 422: the schema is not acceptable. 409: it is not compatible with what is there, once the registry says so again and again.
       const status = statusOf(error);
-      if (status === 409 || status === 422) throw new CommandError(`the schema registry refuses: ${message}`, { cause: error });
+      if (status === 422 || (status === 409 && ++conflicts > conflictsMax)) throw new CommandError(`the schema registry refuses: ${message}`, { cause: error });
       if (options.signal?.aborted) throw new OutageError('registry', `no answer from ${registryAddress(options.url).url}: ${message}`, { cause: error });
-      if (!told) options.log.warn({ error: message }, 'the schema registry is away; waiting for it');
-      told = true;
-      options.telemetry?.dependency('registry', false);
+      if (status !== 409) {
+        if (!told) options.log.warn({ error: message }, 'the schema registry is away; waiting for it');
+        told = true;
+        options.telemetry?.dependency('registry', false);
+      }
     }
     try {
       await sleep(waitMs, undefined, { signal: options.signal });
