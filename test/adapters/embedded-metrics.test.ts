@@ -1,6 +1,9 @@
 /** CloudWatch adds up what it is given: each line says what is new, within the limits of the embedded metric format. */
 import { describe, expect, it } from 'vitest';
 import { createEncoder } from '../../src/adapters/cloudwatch/embedded-metrics.ts';
+import { createRegistryReader } from '../../src/adapters/prometheus/registry-readings.ts';
+import { PrometheusSinkTelemetry } from '../../src/adapters/prometheus/sink-telemetry.ts';
+import { PrometheusTelemetry } from '../../src/adapters/prometheus/telemetry.ts';
 import type { MetricReading } from '../../src/ports.ts';
 
 const teller = { process: 'worker', worker: 'w-1' };
@@ -47,4 +50,80 @@ describe('embedded metrics', () => {
     expect(named.map((names) => names.length)).toEqual([100, 100, 29]);
     expect(named.flat()).not.toContain('g7');
   });
+
+  it('have values of dimensions that CloudWatch takes, whatever a label says', () => {
+    const said = [' ', 'Grüße\n', 'x'.repeat(2000)].map((label) => encoder()([metric('g', 'gauge', 1, { label })])[0]!['label']);
+    expect(said).toEqual(['none', 'Gr??e?', 'x'.repeat(1024)]);
+  });
+
+  it('of a worker and of a sink keep every rule of the specification', async () => {
+    const worker = new PrometheusTelemetry({
+      lag: () => Array.from({ length: 64 }, (_, partition) => ({ topic: 'payments.inbound', partition, records: 3, ageMs: 20 })),
+      lanes: () => ['running'], accounts: () => [{ partition: 0, inFlight: 2, unaccounted: 0 }], isReady: () => true, kafkaBridge: true,
+      rebuilds: () => [], bytes: () => ({ lanes: 1, epoch: 2 }), decoder: () => ({ threads: 1, busySeconds: 3 }), capUse: () => [],
+    });
+    // An observation in each bucket of the histograms.
+    const ages = Array.from({ length: 40 }, (_, i) => 100_000 - 1.5 ** i);
+    worker.committed({
+      results: new Map([['ACSC|', 30], ['RJCT|AM04', 10]]), settled: new Map([['EUR', 5n]]), deadLetters: new Map([['XML_INVALID', 1]]),
+      createdAt: ages, journeys: [], committedAt: 100_000, sealedAt: 0, seconds: 0.02,
+    });
+    worker.dependency('redis', true);
+    for (const telemetry of [worker, new PrometheusSinkTelemetry(() => true, false)]) {
+      const reader = createRegistryReader(telemetry.registry);
+      const lines = createEncoder('Payments', teller)(await reader.read(), Date.now());
+      reader.close();
+      expect(lines.length).toBeGreaterThan(3);
+      expect(lines.flatMap(breaches)).toEqual([]);
+    }
+  });
 });
+
+/** From "Standard units", MetricDatum, CloudWatch API reference; those that the specification's JSON schema lists. */
+const units = /^(Seconds|Microseconds|Milliseconds|(Bytes|Kilobytes|Megabytes|Gigabytes|Terabytes|Bits|Kilobits|Megabits|Gigabits|Terabits|Count)(\/Second)?|Percent|None)$/;
+const isText = (value: unknown, most: number): boolean => typeof value === 'string' && value.length >= 1 && value.length <= most;
+
+/**
+ * What a line does against "Specification: Embedded metric format" (CloudWatch user guide: its MUSTs and its JSON schema), in the
+ * stricter of its versions where they differ (9 dimensions, 256 KB; today 30 and 1 MB), and against Dimension (API reference).
+ */
+function breaches(line: string): string[] {
+  const found: string[] = [];
+  const must = (holds: boolean, rule: string): unknown => holds || found.push(`${rule}: ${line.slice(0, 400)}`);
+  must(Buffer.byteLength(line) <= 256 << 10 && !line.includes('\n'), 'one log event of at most 256 KB');
+  const root = JSON.parse(line) as Record<string, unknown>;
+  const { Timestamp, CloudWatchMetrics, ...rest } = root['_aws'] as Record<string, unknown>;
+  must(Number.isInteger(Timestamp) && Math.abs(Number(Timestamp) - Date.now()) < 60_000, 'Timestamp in milliseconds since 1970');
+  must(Object.keys(rest).length === 0, 'no further metadata');
+  for (const directive of CloudWatchMetrics as Record<string, unknown>[]) {
+    must(Object.keys(directive).toSorted().join() === 'Dimensions,Metrics,Namespace', 'a directive has Namespace, Dimensions, Metrics');
+    must(isText(directive['Namespace'], 255), 'Namespace of 1 to 255 characters');
+    const sets = directive['Dimensions'] as string[][];
+    must(sets.length >= 1, 'a set of dimensions');
+    for (const set of sets) {
+      must(set.length <= 9 && new Set(set).size === set.length, 'at most 9 dimensions, each once');
+      for (const name of set) {
+        must(isText(name, 255) && /^[!-~]+$/.test(name) && !name.startsWith(':'), 'name of a dimension');
+        must(isText(root[name], 1024) && /^[ -~]*[!-~][ -~]*$/.test(String(root[name])), 'value of a dimension at the root, ASCII, not blank');
+      }
+    }
+    const metrics = directive['Metrics'] as { Name: string; Unit?: string }[];
+    must(metrics.length <= 100 && new Set(metrics.map(({ Name }) => Name)).size === metrics.length, 'at most 100 metrics, each once');
+    for (const { Name, Unit, ...others } of metrics) {
+      must(isText(Name, 255) && Object.keys(others).length === 0, 'a metric has Name and Unit');
+      must(Unit === undefined || units.test(Unit), `unit ${Unit}`);
+      must(isTarget(root[Name]), `${Name} is a number at the root, or a histogram of at most 100 values`);
+    }
+  }
+  return found;
+}
+
+/** The histogram as AWS's writers have it (awsemfexporter, aws-embedded-metrics-java). */
+function isTarget(value: unknown): boolean {
+  if (typeof value === 'number') return true;
+  if (typeof value !== 'object' || value === null) return false;
+  const { Values, Counts, Min, Max, Count, Sum, ...others } = value as Record<string, unknown>;
+  const isNumbers = (list: unknown): list is number[] => Array.isArray(list) && list.length >= 1 && list.length <= 100 && list.every((one) => typeof one === 'number');
+  return isNumbers(Values) && isNumbers(Counts) && Values.length === Counts.length && Object.keys(others).length === 0
+    && Count === Counts.reduce((sum, one) => sum + one, 0) && Min === Math.min(...Values) && Max === Math.max(...Values) && typeof Sum === 'number';
+}

@@ -7,8 +7,10 @@
  * is left out: each metric that is written costs money there. Every set of labels is a set of dimensions of its own, beside the
  * process's kind. The worker's name is in each line and no dimension: sums over all workers are what one asks for.
  *
- * Source: "Specification: Embedded metric format", CloudWatch user guide. It knows numbers and arrays of them; a histogram is
- * written as { Values, Counts, ... }, as AWS's own exporter for the OpenTelemetry collector (awsemfexporter) writes it.
+ * Source: "Specification: Embedded metric format", CloudWatch user guide; PutMetricData and Dimension, CloudWatch API reference. The
+ * specification speaks of numbers and arrays of at most 100 numbers. That a histogram may be an object { Values, Counts, Min, Max,
+ * Count, Sum } with at most 100 of each is in none of them: AWS's own writers do it, awsemfexporter (cWMetricHistogram; Count is
+ * ignored) and aws-embedded-metrics-java (Histogram, which cites the limit). An array could not say how often a value was seen.
  */
 import { appendFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,6 +19,8 @@ import type { Log, MetricReading, MetricSeries } from '../../ports.ts';
 
 /** MetricDefinitions in one directive. */
 const metricsMax = 100;
+/** Characters of a dimension's value. */
+const dimensionMax = 1024;
 const closeDeadlineMs = 2_000;
 
 export interface EmbeddedMetricsOptions {
@@ -94,12 +98,16 @@ export function createEncoder(namespace: string, teller: { readonly process: str
       JSON.stringify({
         _aws: { Timestamp: now, CloudWatchMetrics: [{ Namespace: namespace, Dimensions: [['process', ...Object.keys(labels)]], Metrics: definitions }] },
         ...teller,
-        // CloudWatch refuses a dimension without a value.
-        ...Object.fromEntries(Object.entries(labels).map(([label, value]) => [label, value === '' ? 'none' : value])),
+        ...Object.fromEntries(Object.entries(labels).map(([label, value]) => [label, dimension(value)])),
         ...values,
       }),
     );
   };
+}
+
+/** CloudWatch refuses dimensions that are empty, blank, long, or other than printable ASCII. */
+function dimension(value: string): string {
+  return value.trim() === '' ? 'none' : value.replaceAll(/[^ -~]/gu, '?').slice(0, dimensionMax);
 }
 
 function finite(value: number): number | null {
