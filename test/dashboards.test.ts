@@ -178,6 +178,7 @@ function act(worker: PrometheusTelemetry, sink: PrometheusSinkTelemetry): void {
   });
   for (const dependency of ['kafka', 'registry', 'redis'] as const) worker.dependency(dependency, true);
   sink.lag('payments.results', 0, 3);
+  sink.viewsLag(0, 2);
   sink.rows('results', 9);
   sink.rows('dead_letters', 1);
   for (const dependency of ['kafka', 'registry', 'clickhouse'] as const) sink.dependency(dependency, true);

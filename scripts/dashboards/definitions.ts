@@ -471,6 +471,13 @@ export const dashboards: readonly DashboardSpec[] = [
             unit: 'short',
             queries: [['max by (partition) (settlefleet_sink_lag)', 'partition {{partition}}']],
           },
+          {
+            kind: 'lines',
+            title: 'How far are the views behind their rows?',
+            about: 'Offsets of results that are in ClickHouse and not yet in what is counted as rows come in (docs/analytics.md); some two seconds is usual.',
+            unit: 'short',
+            queries: [['max by (partition) (settlefleet_sink_views_lag)', 'partition {{partition}}']],
+          },
         ],
       },
     ],

@@ -148,6 +148,8 @@ export interface SinkTelemetry {
   rows(table: SinkTable, count: number): void;
   /** Records not yet stored, up to the end of what is committed. */
   lag(topic: string, partition: number, records: number): void;
+  /** Offsets of a partition of `results` that are stored and that the materialized views do not hold yet. */
+  viewsLag(partition: number, offsets: number): void;
   /** The partition is no longer ours. */
   forget(topic: string, partition: number): void;
   dependency(dependency: Dependency, up: boolean): void;

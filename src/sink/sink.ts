@@ -430,6 +430,7 @@ class ClickhouseSink implements Sink {
     this.#buffered -= block.text.length;
     lane.storedTo = block.lastOffset + 1;
     this.#noteLag(lane);
+    this.#noteViewsLag(lane);
     this.#commit(lane);
     this.#options.telemetry.dependency('clickhouse', true);
   }
@@ -455,6 +456,7 @@ class ClickhouseSink implements Sink {
         if (generation !== this.#generation) return;
         if (fed === 'fenced') throw new OutageError('clickhouse', 'Another sink has claimed a partition of ours.');
         lane.fedOffset = fed;
+        this.#noteViewsLag(lane);
         // A view that is being filled goes on at once.
         if (fed >= storedOffset) lane.feedAt = feedAt;
       })
@@ -554,6 +556,12 @@ class ClickhouseSink implements Sink {
   #noteLag(lane: Lane): void {
     const lag = this.#lags.get(keyOf(lane.place));
     if (lag !== undefined) this.#setLag(lane.place, this.#committable(lane).offset, lag.end);
+  }
+
+  /** Not before it is known how far the views are. */
+  #noteViewsLag(lane: Lane): void {
+    if (lane.fedOffset === null || this.#lanes?.get(keyOf(lane.place)) !== lane) return;
+    this.#options.telemetry.viewsLag(lane.place.partition, Math.max(0, lane.storedTo - 1 - lane.fedOffset));
   }
 
   #setLag(place: TopicPartition, storedTo: number, end: number): void {

@@ -190,6 +190,8 @@ describe('the telemetry of the sink', () => {
     telemetry.lag('payments.results', 2, 5);
     telemetry.lag('payments.dead-letter', 2, 1);
     telemetry.lag('payments.results', 3, 4);
+    telemetry.viewsLag(2, 9);
+    telemetry.viewsLag(3, 9);
     telemetry.forget('payments.results', 3);
     telemetry.rows('results', 2_000);
     telemetry.dependency('clickhouse', true);
@@ -198,6 +200,8 @@ describe('the telemetry of the sink', () => {
     expect(series.get('settlefleet_sink_rows_total{table="dead_letters"}')).toBe(0);
     expect(series.get('settlefleet_sink_lag{partition="2"}')).toBe(6);
     expect(series.has('settlefleet_sink_lag{partition="3"}')).toBe(false);
+    expect(series.get('settlefleet_sink_views_lag{partition="2"}')).toBe(9);
+    expect(series.has('settlefleet_sink_views_lag{partition="3"}')).toBe(false);
     expect(series.get('settlefleet_dependency_up{dependency="clickhouse"}')).toBe(1);
   });
 });

@@ -83,7 +83,7 @@ async function blocksOf(period: Period, batches: readonly RecordBatch[], rows: n
     retentionDays: 0,
     clock: Date.now,
     log: quiet,
-    telemetry: { rows: () => {}, lag: () => {}, forget: () => {}, dependency: () => {} },
+    telemetry: { rows: () => {}, lag: () => {}, viewsLag: () => {}, forget: () => {}, dependency: () => {} },
   });
   const running = sink.run();
   await until('every row was inserted', () => blocks.reduce((sum, block) => sum + block.rows, 0) >= rows, 10_000);

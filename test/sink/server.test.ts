@@ -89,6 +89,7 @@ describe('the sink on a server', () => {
     await clickhouse.comeBack();
     await expectSame();
     await until('the lag is 0', async () => /sink_lag\{partition="0"\} 0\n/.test(await sink.metrics()), 20_000);
+    await until('the views hold everything', async () => /sink_views_lag\{partition="0"\} 0\n/.test(await sink.metrics()), 20_000);
     expect(await sink.end('SIGTERM')).toBe(0);
   });
 

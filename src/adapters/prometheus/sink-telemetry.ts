@@ -15,6 +15,7 @@ export class PrometheusSinkTelemetry implements SinkTelemetry {
   readonly #dependency: DependencyGauge;
   /** Records by partition, by topic: the metric adds the topics of a partition up. */
   readonly #lag = new Map<string, Map<number, number>>();
+  readonly #viewsLag = new Map<number, number>();
 
   /** `isReady`: as `/readyz` says; must answer at once. `kafkaBridge`: whether records go over the packed bridge. */
   constructor(isReady: () => boolean, kafkaBridge: boolean) {
@@ -41,6 +42,17 @@ export class PrometheusSinkTelemetry implements SinkTelemetry {
         }
       },
     });
+    const viewsLag = this.#viewsLag;
+    new Gauge({
+      name: 'settlefleet_sink_views_lag',
+      help: 'Offsets of the results topic whose rows are in ClickHouse and that its materialized views do not hold yet.',
+      labelNames: ['partition'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [partition, offsets] of viewsLag) this.set({ partition }, offsets);
+      },
+    });
     for (const table of sinkTables) this.#rows.inc({ table }, 0);
   }
 
@@ -54,8 +66,13 @@ export class PrometheusSinkTelemetry implements SinkTelemetry {
     this.#lag.set(topic, partitions);
   }
 
+  viewsLag(partition: number, offsets: number): void {
+    this.#viewsLag.set(partition, offsets);
+  }
+
   forget(topic: string, partition: number): void {
     this.#lag.get(topic)?.delete(partition);
+    this.#viewsLag.delete(partition);
   }
 
   dependency(dependency: Dependency, up: boolean): void {
