@@ -6,6 +6,8 @@ import { call } from '../integration/harness/kafka.ts';
 import { buildMessage } from '../integration/harness/message.ts';
 import type { Service } from '../integration/harness/processes.ts';
 import { createTraffic } from '../integration/harness/traffic.ts';
+import { apiKeys, clientIdOf, startFrameProxy } from '../late-endtxn/frame-proxy.ts';
+import type { FrameProxy } from '../late-endtxn/frame-proxy.ts';
 import { startKafka, startPrometheus, startRedis } from '../stack.ts';
 import type { OwnKafka, OwnPrometheus, OwnRedis } from '../stack.ts';
 import { until } from '../until.ts';
@@ -14,7 +16,7 @@ import { scaledRules } from './scaled-rules.ts';
 export const partitions = 4;
 
 export interface StruckFleetOptions {
-  /** A broker of its own, that may be frozen; else the shared stack's. */
+  /** A broker of its own, that may be frozen, and that the first worker reaches through a proxy; else the shared stack's. */
   readonly ownKafka?: boolean;
   readonly clickhouseUrl?: string;
   readonly workers: number;
@@ -26,18 +28,22 @@ export class StruckFleet {
   readonly redis: OwnRedis;
   readonly kafka: OwnKafka | undefined;
   readonly prometheus: OwnPrometheus;
+  /** Before the broker of its own, for the first worker. */
+  readonly #proxy: FrameProxy | undefined;
   readonly #ports: readonly number[];
   readonly #sinkPort: number;
   readonly #traffic = createTraffic({ seed: 77, partitions });
   workers: Service[] = [];
   sink: Service | undefined;
   #sending = new AbortController();
+  #asked: { readonly at: number; readonly names: Promise<ReadonlySet<string>> } | undefined;
 
-  private constructor(parts: { bench: Bench; redis: OwnRedis; kafka: OwnKafka | undefined; prometheus: OwnPrometheus; ports: readonly number[]; sinkPort: number }) {
+  private constructor(parts: { bench: Bench; redis: OwnRedis; kafka: OwnKafka | undefined; proxy: FrameProxy | undefined; prometheus: OwnPrometheus; ports: readonly number[]; sinkPort: number }) {
     this.bench = parts.bench;
     this.redis = parts.redis;
     this.kafka = parts.kafka;
     this.prometheus = parts.prometheus;
+    this.#proxy = parts.proxy;
     this.#ports = parts.ports;
     this.#sinkPort = parts.sinkPort;
   }
@@ -56,7 +62,8 @@ export class StruckFleet {
     const sinkPort = ports.pop()!;
     const targets = [...ports, ...(options.sink ? [sinkPort] : [])].map((port) => `127.0.0.1:${port}`);
     const prometheus = await startPrometheus({ targets, rules: scaledRules() });
-    const fleet = new StruckFleet({ bench, redis, kafka: ownKafka, prometheus, ports, sinkPort });
+    const proxy = ownKafka === undefined ? undefined : await startFrameProxy(ownKafka.brokers);
+    const fleet = new StruckFleet({ bench, redis, kafka: ownKafka, proxy, prometheus, ports, sinkPort });
     await fleet.startWorkers();
     if (options.sink) await fleet.startSink();
     // What rose before the first scrape is no increase to Prometheus.
@@ -71,7 +78,15 @@ export class StruckFleet {
   }
 
   async startWorker(index: number): Promise<void> {
-    this.workers[index] = await this.bench.startWorker({ METRICS_PORT: String(this.#ports[index]), WORKER_ID: `${this.bench.group}-${index}` });
+    this.workers[index] = await this.bench.startWorker({
+      METRICS_PORT: String(this.#ports[index]),
+      WORKER_ID: this.#workerId(index),
+      ...(index === 0 && this.#proxy !== undefined ? { KAFKA_BROKERS: this.#proxy.brokers } : {}),
+    });
+  }
+
+  #workerId(index: number): string {
+    return `${this.bench.group}-${index}`;
   }
 
   async startSink(): Promise<void> {
@@ -118,6 +133,17 @@ export class StruckFleet {
     return this.bench.encode(buildMessage(message), { ...sending, eventId: 'e', createdAt: Date.now() });
   }
 
+  // ── What a network may do ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The first worker stays in the group and gets no records any more: a connection that is half dead. */
+  withholdRecords(): void {
+    this.#proxy!.withholdAnswers(({ apiKey, frame }) => apiKey === apiKeys.fetch && clientIdOf(frame) === this.#workerId(0));
+  }
+
+  letRecordsPass(): void {
+    this.#proxy!.letAnswersPass();
+  }
+
   // ── What a person may do to Kafka ──────────────────────────────────────────────────────────────────────────────────
 
   /** Deletes the records of an inbound partition below an offset. */
@@ -146,7 +172,14 @@ export class StruckFleet {
     return Number(data.result[0]?.value[1] ?? 0);
   }
 
-  async firing(): Promise<Set<string>> {
+  /** No older than a quarter of a second. */
+  firing(): Promise<ReadonlySet<string>> {
+    const now = performance.now();
+    if (this.#asked === undefined || now - this.#asked.at > 250) this.#asked = { at: now, names: this.#askFiring() };
+    return this.#asked.names;
+  }
+
+  async #askFiring(): Promise<ReadonlySet<string>> {
     const answer = await fetch(`${this.prometheus.url}/api/v1/alerts`, { signal: AbortSignal.timeout(5_000) });
     const { data } = (await answer.json()) as { data: { alerts: { state: string; labels: { alertname: string } }[] } };
     return new Set(data.alerts.filter(({ state }) => state === 'firing').map(({ labels }) => labels.alertname));
@@ -179,6 +212,7 @@ export class StruckFleet {
   async close(): Promise<void> {
     this.stopSending();
     await this.bench.close();
+    await this.#proxy?.close();
     await Promise.all([this.prometheus.remove(), this.redis.remove(), this.kafka?.remove()]);
   }
 }

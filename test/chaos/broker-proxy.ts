@@ -5,7 +5,7 @@
  * Source: kafka.apache.org/protocol: size (int32), API key and version (int16 each), correlation id (int32), client id
  * (int16 length, bytes); an answer begins with its size and the correlation id.
  */
-import { onFrames } from '../late-endtxn/frame-proxy.ts';
+import { clientIdOf, onFrames } from '../late-endtxn/frame-proxy.ts';
 import { TcpProxy } from '../integration/harness/tcp-proxy.ts';
 import type { Connection } from '../integration/harness/tcp-proxy.ts';
 import type { Trap } from './crash-points.ts';
@@ -68,9 +68,4 @@ export class BrokerProxy extends TcpProxy {
       sprung();
     });
   }
-}
-
-function clientIdOf(frame: Buffer): string {
-  const length = frame.readInt16BE(12);
-  return length < 0 ? '' : frame.toString('utf8', 14, 14 + length);
 }

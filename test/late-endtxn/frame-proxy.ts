@@ -1,16 +1,17 @@
 /**
  * A TCP proxy before one Kafka broker that understands the protocol's framing: it can take one request off its way, keep
- * it, and put it before the broker later, over a connection of its own, as a network does that delivers late.
+ * it, and put it before the broker later, over a connection of its own, as a network does that delivers late; and it can
+ * withhold answers.
  *
- * Source: kafka.apache.org/protocol: a request is its size (int32), API key, API version (int16 each), correlation id (int32);
- * an answer its size and the correlation id. Answers that tell addresses hold host and port (int32) side by side, so the
+ * Source: kafka.apache.org/protocol: a request is its size (int32), API key, API version (int16 each), correlation id (int32),
+ * client id (int16 length, bytes); an answer its size and the correlation id. Answers that tell addresses hold host and port (int32) side by side, so the
  * broker's port is replaced by the proxy's in place.
  */
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 
-export const apiKeys = { produce: 0, initProducerId: 22, endTxn: 26, txnOffsetCommit: 28 } as const;
+export const apiKeys = { produce: 0, fetch: 1, initProducerId: 22, endTxn: 26, txnOffsetCommit: 28 } as const;
 const addressTelling = new Set([3, 10, 60]);
 const answerTimeoutMs = 10_000;
 
@@ -44,6 +45,10 @@ export interface FrameProxy {
   hold(matches: (request: Request) => boolean, mode: HoldMode): Promise<Held>;
   /** Takes nothing any more. */
   disarm(): void;
+  /** From now on the broker's answers to requests that match do not arrive; everything else on their connections does. */
+  withholdAnswers(matches: (request: Request) => boolean): void;
+  /** Answers arrive again. Connections on which one is missing are cut, so that their clients ask anew at once. */
+  letAnswersPass(): void;
   close(): Promise<void>;
 }
 
@@ -51,11 +56,15 @@ export async function startFrameProxy(broker: string): Promise<FrameProxy> {
   const [host, port] = broker.split(':') as [string, string];
   const brokerPort = Number(port);
   const sockets = new Set<Socket>();
+  let withheld: ((request: Request) => boolean) | undefined;
+  /** Clients that miss an answer. */
+  const waiting = new Set<Socket>();
   let armed: { matches: (request: Request) => boolean; mode: HoldMode; take: (held: Held) => void } | undefined;
 
   const server = createServer((client) => {
     const upstream = connect({ host, port: brokerPort });
     const asked = new Map<number, number>();
+    const unanswered = new Set<number>();
     /** Once a request of a connection is held, nothing behind it may overtake it there. */
     let blocked = false;
     for (const socket of [client, upstream]) {
@@ -64,6 +73,7 @@ export async function startFrameProxy(broker: string): Promise<FrameProxy> {
       socket.on('error', () => undefined);
       socket.on('close', () => {
         sockets.delete(socket);
+        waiting.delete(client);
         client.destroy();
         upstream.destroy();
       });
@@ -79,10 +89,15 @@ export async function startFrameProxy(broker: string): Promise<FrameProxy> {
         if (mode === 'reset') client.resetAndDestroy();
         return;
       }
+      if (withheld?.(request) === true) {
+        unanswered.add(frame.readInt32BE(8));
+        waiting.add(client);
+      }
       if (addressTelling.has(request.apiKey)) asked.set(frame.readInt32BE(8), request.apiKey);
       upstream.write(frame);
     });
     onFrames(upstream, (frame) => {
+      if (unanswered.delete(frame.readInt32BE(4))) return;
       if (asked.delete(frame.readInt32BE(4))) advertise(frame, host, brokerPort, ownPort);
       client.write(frame);
     });
@@ -95,12 +110,22 @@ export async function startFrameProxy(broker: string): Promise<FrameProxy> {
     brokers: `127.0.0.1:${ownPort}`,
     hold: (matches, mode) => new Promise((take) => (armed = { matches, mode, take })),
     disarm: () => void (armed = undefined),
+    withholdAnswers: (matches) => void (withheld = matches),
+    letAnswersPass() {
+      withheld = undefined;
+      for (const client of waiting) client.destroy();
+    },
     async close() {
       for (const socket of sockets) socket.destroy();
       server.close();
       await once(server, 'close');
     },
   };
+}
+
+export function clientIdOf(frame: Buffer): string {
+  const length = frame.readInt16BE(12);
+  return length < 0 ? '' : frame.toString('utf8', 14, 14 + length);
 }
 
 /** Calls `take` with each whole frame, its size included. */
