@@ -5,6 +5,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import type { Config } from '../config.ts';
+import { dayMs } from '../domain/day.ts';
 import { normalizeIdentifier } from '../domain/participant.ts';
 import { coPartitioned, topicNames } from '../domain/topics.ts';
 import { CommandError } from '../errors.ts';
@@ -97,7 +98,7 @@ async function openStandings(config: Config): Promise<{ readonly read: (dayEndMs
 
 function dayOf(text: string): string {
   const relative = { today: 0, yesterday: 1 }[text];
-  if (relative !== undefined) return new Date(Date.now() - relative * 86_400_000).toISOString().slice(0, 10);
+  if (relative !== undefined) return new Date(Date.now() - relative * dayMs).toISOString().slice(0, 10);
   // Such as 2026-02-30 is no day, and would be read as another one.
   const time = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN;
   if (Number.isNaN(time) || new Date(time).toISOString().slice(0, 10) !== text) throw new InvalidArgumentError('It must be a day such as 2026-11-22, today or yesterday.');

@@ -1,7 +1,8 @@
 /** Times as options take them. */
 import { InvalidArgumentError } from 'commander';
+import { dayMs } from '../domain/day.ts';
 
-const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: dayMs };
 
 /** Milliseconds since the epoch of a time (ISO 8601), or of so long ago: `15m`, `6h`, `2d`. */
 export function since(text: string): number {

@@ -5,11 +5,11 @@
  */
 import type { TopicPlan } from '../adapters/kafka/admin.ts';
 import type { Config } from '../config.ts';
+import { dayMs } from '../domain/day.ts';
 import { topicNames } from '../domain/topics.ts';
 
 const secondMs = 1000;
 const hourMs = 3600 * secondMs;
-const dayMs = 24 * hourMs;
 const mebibyte = 1 << 20;
 
 /** A broker takes no larger request (socket.request.max.bytes), so this is no limit of the topic's own. */

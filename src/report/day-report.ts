@@ -1,4 +1,5 @@
 /** `settlefleet report day`: looks at Kafka and ClickHouse until the day is whole there, within a bound, and makes the report. */
+import { dayMs } from '../domain/day.ts';
 import type { Timing } from '../ports.ts';
 import { judge, Marks, overcounted } from './completeness.ts';
 import type { PartitionStanding } from './completeness.ts';
@@ -7,7 +8,6 @@ import { readDay, readEntries, statementsThatDiffer } from './statements.ts';
 import type { AskClickhouse, StatementFilter } from './statements.ts';
 
 const lookAgainMs = 500;
-const dayMs = 86_400_000;
 
 export interface DayReportOptions {
   /** YYYY-MM-DD. */

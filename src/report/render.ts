@@ -1,5 +1,6 @@
 /** Statements as text for a person, as CSV (RFC 4180) and as JSON. Amounts are decimals, exact, negative where more went out. */
 import { formatAmount } from '../domain/amount.ts';
+import { dayMs } from '../domain/day.ts';
 import type { StatementState } from './completeness.ts';
 import type { Entry, Statement } from './statements.ts';
 
@@ -115,7 +116,7 @@ function printable(text: string): string {
 export function reportJson(report: DayReport): Record<string, unknown> {
   const { day, state, reasons, createdAt, statements, entries } = report;
   const byStatement = entries === null ? null : groupEntries(entries);
-  const nextDay = new Date(Date.parse(`${day}T00:00:00Z`) + 86_400_000).toISOString();
+  const nextDay = new Date(Date.parse(`${day}T00:00:00Z`) + dayMs).toISOString();
   return {
     day,
     timeZone: 'UTC',

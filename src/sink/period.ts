@@ -2,10 +2,9 @@
  * Partitions of ClickHouse's own by time. One insert that reached over a border between two of them would be two parts, of
  * which a crash may keep one; so a block holds rows of one period only.
  */
+import { dayMs } from '../domain/day.ts';
 import type { Period } from './ports.ts';
 import { timeMsMax, timeMsMin } from './row-text.ts';
-
-const dayMs = 86_400_000;
 
 /** Counts the periods of UTC: two times with the same number are in the same partition. Times are held as the table holds them. */
 export function periodNumber(period: Period, timeMs: number): number {

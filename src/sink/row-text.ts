@@ -3,6 +3,8 @@
  *
  * Source: ClickHouse documentation, "TabSeparated": columns end with a tab, rows with a line feed, NULL is `\N`.
  */
+import { dayMs } from '../domain/day.ts';
+
 const tab = 0x09;
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
@@ -10,7 +12,6 @@ const backslash = 0x5c;
 const zero = 0x30;
 const minus = 0x2d;
 
-const dayMs = 86_400_000;
 /** What DateTime64 can show: 1900-01-01T00:00:00.000Z to 2299-12-31T23:59:59.999Z. */
 export const timeMsMin = Date.UTC(1900, 0, 1);
 export const timeMsMax = Date.UTC(2300, 0, 1) - 1;
