@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
+import { createProgress } from '../src/cli/progress.ts';
 
 export const recordFormat = 'settlefleet-bench/1';
 export const benchFolder = join(import.meta.dirname, '../.dev/bench');
@@ -164,15 +165,7 @@ export function saidDuration(seconds: number): string {
   return seconds < 90 ? `about ${Math.ceil(seconds / 5) * 5} s` : `about ${Math.ceil(seconds / 60)} minutes`;
 }
 
-/** One line that is written over again and again on a terminal; elsewhere nothing, so that logs stay readable. */
-export const progress = {
-  show(text: string): void {
-    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
-  },
-  clear(): void {
-    if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
-  },
-};
+export const progress = createProgress({ everyMs: 0 });
 
 function machine(): { cpu: string; cores: number; memoryBytes: number; system: string } {
   return { cpu: cpus()[0]?.model ?? 'unknown CPU', cores: cpus().length, memoryBytes: totalmem(), system: `${platform()} ${release()} ${arch()}` };
