@@ -62,9 +62,11 @@ export async function startSink(world: SinkWorld, clickhouseUrl: string, name = 
     metrics: async () => (await get('/metrics')).text,
     async end(signal) {
       if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-      const gone = once(child, 'exit') as Promise<[number | null]>;
+      const gone = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
       child.kill(signal);
-      return (await gone)[0];
+      const [code, by] = await gone;
+      if (by !== null && by !== signal) throw new Error(`the sink was told to end by ${signal}, and died of ${by}: ${log.slice(-4000)}`);
+      return code;
     },
   };
 }
