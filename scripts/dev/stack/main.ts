@@ -95,7 +95,7 @@ async function bringUpProcesses(name: string, state: StackState, targetsFile: st
     say(`stack: ${part} on 127.0.0.1:${port}, ${seconds(startedAtMs)}`);
   };
   await Promise.all([
-    announced('kafka', kafkaPort, (options) => startKafka(programs, { ...options, controllerPort })),
+    announced('kafka', kafkaPort, (options) => startKafka(programs, { ...options, controllerPort, isShortLived: name === 'test' })),
     announced('registry', registryPort, (options) => startRegistry(programs, options)),
     announced('redis', redisPort, (options) => startRedis(programs, options)),
     announced('prometheus', prometheusPort, (options) => startPrometheus(programs, { ...options, targetsFile })),

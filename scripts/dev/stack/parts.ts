@@ -55,7 +55,7 @@ export interface Part {
 export interface KafkaNodeOptions extends PartOptions {
   readonly controllerPort: number;
   readonly heapMegabytes?: number;
-  /** For nodes that live shortly: compiled quickly rather than well. */
+  /** For nodes that live some minutes, in which nobody measures: compiled quickly rather than well. */
   readonly isShortLived?: boolean;
   /** Of a cluster of several nodes, the same for all of them; left out, a cluster of its own. */
   readonly clusterId?: string;
