@@ -125,6 +125,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/adapters/kafka/topic-reader.ts',
     find: 'const { uncommitted: client } = await readers();\n    const offsets',
     replace: 'const { committed: client } = await readers();\n    const offsets',
+    from: 85,
   },
   {
     name: 'the result of a duplicate does not name the first event',
@@ -157,6 +158,7 @@ export const mutants: readonly Mutant[] = [
     find: 'if (movedOn || owner.lost()) {',
     replace: 'if (movedOn) {',
     faults: ['zombie', 'zombie at a step', 'no transaction coordinator', 'no group coordinator', 'lost answers'],
+    from: 56,
   },
   {
     name: 'a producer is kept after a hiccup',
@@ -169,6 +171,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/adapters/kafka/transactions.ts',
     find: 'log_level: 6,',
     replace: '',
+    from: 31,
   },
   {
     name: 'only the transaction coordinator is watched',
@@ -176,7 +179,7 @@ export const mutants: readonly Mutant[] = [
     find: '/ in state UP\\b/.test(message ?? \'\')',
     replace: "(message ?? '').includes('TxnCoordinator')",
     faults: ['held frames', 'kill'],
-    from: 130,
+    from: 156,
   },
   {
     name: 'an assignment that was lost while it waited is taken',
@@ -196,7 +199,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/adapters/kafka/transactions.ts',
     find: 'void endWhatIsOpen(others, isWanted);',
     replace: '',
-    from: 500,
+    from: 552,
   },
   {
     name: 'a member keeps the transactional id of its first assignment',
@@ -222,7 +225,7 @@ export const mutants: readonly Mutant[] = [
     find: 'lost: () => !owns || generation !== begunUnder || failures.length > 0 || client().assignmentLost(),',
     replace: 'lost: () => false,',
     faults: ['zombie', 'no group coordinator', 'redis slow', 'scale'],
-    from: 220,
+    from: 252,
   },
   {
     name: 'markers are skipped while records wait',
@@ -236,12 +239,14 @@ export const mutants: readonly Mutant[] = [
     find: 'signal.throwIfAborted();',
     replace: '',
     faults: ['redis slow', 'no group coordinator', 'zombie'],
+    from: 49,
   },
   {
     name: 'an abandoned lane is waited for',
     file: 'src/lane.ts',
     find: 'await this.#untilAbandoned(this.#ports.pipeline.settle(decoded, journey, this.#book!, this.#ports.epoch, this.signal));',
     replace: 'await this.#ports.pipeline.settle(decoded, journey, this.#book!, this.#ports.epoch, this.signal);',
+    from: 27,
   },
   {
     name: 'batches of a lane overtake each other',
