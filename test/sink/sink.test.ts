@@ -84,9 +84,9 @@ describe('the sink, when it ends at any moment', () => {
     for (let round = 0; round < 3; round++) {
       const sink = await start();
       const before = await counted();
-      // Inserts of some hundred kilobytes follow each other while this goes on.
+      // Inserts of a hundred kilobytes and more follow each other while this goes on.
       const writing = (async () => {
-        for (let i = 0; i < 18; i++) await world.writeResults(i % 3, 1000);
+        for (let i = 0; i < 18; i++) await world.writeResults(i % 3, 300);
       })();
       await until('rows are flowing', async () => (await counted()) > before, 30_000);
       await sink.end('SIGKILL');
