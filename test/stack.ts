@@ -12,6 +12,8 @@ import {
 } from '../scripts/dev/stack/parts.ts';
 import type { Part, Program } from '../scripts/dev/stack/parts.ts';
 import { chooseFreePort } from '../scripts/dev/stack/ports.ts';
+import { isAlive } from '../scripts/dev/stack/processes.ts';
+import type { OwnProcess } from '../scripts/dev/stack/processes.ts';
 
 export interface StackEnvironment {
   /** `host:port` of the broker, as KAFKA_BROKERS takes it. */
@@ -167,8 +169,14 @@ function rulesIn(directory: string, rules: string | undefined): { rulesDirectory
 }
 
 function partOptions(name: string, directory: string, port: number) {
-  return { directory, port, logFile: join(directory, `${name}.log`), remember: () => undefined, standing: 'beside' as const };
+  return { directory, port, logFile: join(directory, `${name}.log`), remember: (own: OwnProcess) => void started.push(own), standing: 'beside' as const };
 }
+
+/** Killed when this process ends, whatever ends it but SIGKILL: nobody else knows them, and one that is frozen hears no other signal. */
+const started: OwnProcess[] = [];
+process.on('exit', () => {
+  for (const own of started) if (isAlive(own)) process.kill(own.pid, 'SIGKILL');
+});
 
 const inContainers = (): boolean => variable('STACK_ENGINE') === 'containers';
 

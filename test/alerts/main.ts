@@ -13,6 +13,8 @@ import { alertNames } from './scaled-rules.ts';
 import { until } from '../until.ts';
 import { StruckFleet } from './struck-fleet.ts';
 
+// What is written goes when the stack does, also where a signal ends us.
+process.env['TMPDIR'] = process.env['STACK_DIRECTORY'];
 const { values } = parseArgs({ options: { draw: { type: 'string' }, pace: { type: 'string', default: '40' } } });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
@@ -97,9 +99,13 @@ try {
     async () => redis.signal('SIGSTOP'),
     async () => redis.signal('SIGCONT'));
 
-  await strike('the broker is frozen for 50 s', ['TransactionsAreAborted', 'AccountsAreNotCompared'], async () => {
+  let thaw: NodeJS.Timeout | undefined;
+  await strike('the broker is frozen, for 50 s at most', ['TransactionsAreAborted', 'AccountsAreNotCompared'], async () => {
     kafka!.signal('SIGSTOP');
-    setTimeout(() => kafka!.signal('SIGCONT'), 50_000);
+    thaw = setTimeout(() => kafka!.signal('SIGCONT'), 50_000);
+  }, async () => {
+    clearTimeout(thaw);
+    kafka!.signal('SIGCONT');
   });
 
   await strike('a worker is killed three times', ['ProcessRestartsOften'], async () => {
