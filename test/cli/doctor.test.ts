@@ -124,11 +124,6 @@ describe('settlefleet doctor on a Kafka that is set wrong', () => {
         'allow.everyone.if.no.acl.found': 'true',
       },
     });
-    await runHere(['topics', 'apply', '--partitions', '1'], { KAFKA_BROKERS: kafka.brokers, TOPIC_PREFIX: prefix });
-    // From now on only somebody else may write there.
-    await allowOnly('User:somebody', { kind: 'topic', name: `${prefix}results` });
-    await allowOnly('User:somebody', { kind: 'group', name: 'doctor' });
-    await allowOnly('User:somebody', { kind: 'transactionalId', name: `${prefix}inbound.doctor.settlefleet-doctor` });
   });
   afterAll(() => kafka?.remove());
 
@@ -143,7 +138,19 @@ describe('settlefleet doctor on a Kafka that is set wrong', () => {
     expect(answer.int16()).toBe(0);
   }
 
+  it('looks at a Kafka in which there is nothing yet, not even a coordinator of groups', async () => {
+    const { code, findings } = await doctor({ KAFKA_BROKERS: kafka.brokers, TOPIC_PREFIX: prefix, CONSUMER_GROUP: 'first', ...nowhere });
+    expect(code).toBe(1);
+    expect(amiss(findings, 'kafka')).toContainEqual(`topic ${prefix}inbound does not exist -> settlefleet topics apply`);
+    expect(amiss(findings, 'group', 'warn')).toEqual([containing('no worker is in group first')]);
+  });
+
   it('finds the time-outs, the topics that anybody makes, and what it may not do', async () => {
+    await runHere(['topics', 'apply', '--partitions', '1'], { KAFKA_BROKERS: kafka.brokers, TOPIC_PREFIX: prefix });
+    // From now on only somebody else may write there.
+    await allowOnly('User:somebody', { kind: 'topic', name: `${prefix}results` });
+    await allowOnly('User:somebody', { kind: 'group', name: 'doctor' });
+    await allowOnly('User:somebody', { kind: 'transactionalId', name: `${prefix}inbound.doctor.settlefleet-doctor` });
     const { findings } = await doctor({ KAFKA_BROKERS: kafka.brokers, TOPIC_PREFIX: prefix, CONSUMER_GROUP: 'doctor', ...nowhere });
     expect([...amiss(findings, 'kafka'), ...amiss(findings, 'group')]).toEqual([
       containing('broker 1 has transaction.max.timeout.ms=5000'),

@@ -2,19 +2,25 @@
  * A Kafka cluster as `settlefleet doctor` looks at it: brokers with their settings, topics with theirs, who is in the group,
  * and what this client is allowed to do. It changes nothing.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import kafka from '@confluentinc/kafka-javascript';
 import type { IAdminClient } from '@confluentinc/kafka-javascript';
 import { OutageError } from '../../errors.ts';
 import { asError, call, createProducer, disconnect } from './client.ts';
 import { connect } from './client.ts';
 import { request, Writer } from './protocol.ts';
+import type { Reader } from './protocol.ts';
 import { readBrokerSettings, readTopicSettings } from './topic-settings.ts';
 
 const requestTimeoutMs = 5000;
 const apiVersions = { key: 18, version: 0 };
 const findCoordinator = { key: 10, version: 1 };
+const describeGroups = { key: 15, version: 3 };
 const groupCoordinator = 0;
 const groupAuthorizationFailed = 30;
+/** Coordinator is loading, is not there (a cluster without any group yet makes the topic for it first), is another broker. */
+const passing = new Set([14, 15, 16]);
+const passingRetryMs = 250;
 const unknownTopic = 3;
 /** Source: Kafka protocol, ACL operations. */
 const operations = { read: 3, write: 4 } as const;
@@ -82,12 +88,7 @@ export async function inspectKafka(options: { readonly brokers: string; readonly
     brokerSettings: (broker, names) => readBrokerSettings(broker.address, broker.id, names),
     topicSettings: (topic, names) => readTopicSettings(brokers, topic, names),
     topics: (names) => describeTopics(admin, names),
-    async group(groupId) {
-      // The client ends the process (1.10.1, a null pointer) when it describes a group that it may not describe.
-      const answer = await request(brokers, findCoordinator, new Writer().string(groupId).int8(groupCoordinator));
-      answer.int32();
-      return answer.int16() === groupAuthorizationFailed ? { members: [], mayRead: false } : describeGroup(admin, groupId);
-    },
+    group: (groupId) => describeGroup(brokers, groupId),
 
     async tryTransactionalId(transactionalId) {
       const trial = createProducer(brokers, clientId, { 'transactional.id': transactionalId });
@@ -131,24 +132,55 @@ function allowedOf(given: readonly number[]): ReadonlySet<Operation> {
   return allowed;
 }
 
-async function describeGroup(admin: IAdminClient, groupId: string): Promise<GroupFacts> {
-  const { groups } = await call<{
-    readonly groups: readonly {
-      readonly error?: { readonly code: number; readonly message: string };
-      readonly members: readonly { readonly clientId: string; readonly clientHost: string; readonly assignment: { readonly topicPartitions: readonly { readonly partition: number }[] } }[];
-      readonly authorizedOperations?: readonly number[];
-    }[];
-  }>((done) => admin.describeGroups([groupId], { timeout: requestTimeoutMs, includeAuthorizedOperations: true }, done as never));
-  const [group] = groups;
-  if (group === undefined || (group.error !== undefined && group.error.code !== 0)) {
-    throw new OutageError('kafka', `Kafka does not describe group ${groupId}: ${group?.error?.message ?? 'no answer'}`);
+/**
+ * Not by the client: it ends the process (1.10.1, a null pointer) where Kafka answers with an error, be it that the group may not
+ * be described or that there is no coordinator yet.
+ */
+async function describeGroup(brokers: string, groupId: string): Promise<GroupFacts> {
+  for (const deadline = performance.now() + requestTimeoutMs; ; await sleep(passingRetryMs)) {
+    const answer = await askCoordinator(brokers, groupId);
+    if (typeof answer !== 'number') return answer;
+    if (answer === groupAuthorizationFailed) return { members: [], mayRead: false };
+    if (!passing.has(answer) || performance.now() > deadline) throw new OutageError('kafka', `Kafka does not describe group ${groupId}: error ${answer}`);
   }
-  return {
-    members: group.members.map(({ clientId, clientHost, assignment }) => ({
-      clientId,
-      host: clientHost.replace(/^\//, ''),
-      partitions: assignment.topicPartitions.map(({ partition }) => partition),
-    })),
-    mayRead: allowedOf(group.authorizedOperations ?? []).has('read'),
-  };
+}
+
+/** Or the number of Kafka's error. */
+async function askCoordinator(brokers: string, groupId: string): Promise<GroupFacts | number> {
+  const found = await request(brokers, findCoordinator, new Writer().string(groupId).int8(groupCoordinator));
+  found.int32();
+  const trouble = found.int16();
+  if (trouble !== 0) return trouble;
+  found.string();
+  found.int32();
+  const host = found.string() ?? '';
+  const coordinator = `${host.includes(':') ? `[${host}]` : host}:${found.int32()}`;
+  const answer = await request(coordinator, describeGroups, new Writer().int32(1).string(groupId).int8(1));
+  answer.int32();
+  answer.int32();
+  const code = answer.int16();
+  if (code !== 0) return code;
+  // Group, state, kind of protocol, protocol.
+  for (let i = 0; i < 4; i++) answer.string();
+  const members: { clientId: string; host: string; partitions: number[] }[] = [];
+  for (let left = answer.int32(); left > 0; left--) {
+    answer.string();
+    const [clientId, clientHost] = [answer.string() ?? '', answer.string() ?? ''];
+    answer.bytes();
+    members.push({ clientId, host: clientHost.replace(/^\//, ''), partitions: assignedPartitions(answer.bytes()) });
+  }
+  // A bit for each operation.
+  return { members, mayRead: (answer.int32() & (1 << operations.read)) !== 0 };
+}
+
+/** Source: Kafka's ConsumerProtocolAssignment: version, topics with their partitions. Empty in the middle of a rebalance. */
+function assignedPartitions(assignment: Reader): number[] {
+  if (assignment.left === 0) return [];
+  assignment.int16();
+  const partitions: number[] = [];
+  for (let topics = assignment.int32(); topics > 0; topics--) {
+    assignment.string();
+    for (let left = assignment.int32(); left > 0; left--) partitions.push(assignment.int32());
+  }
+  return partitions;
 }

@@ -121,6 +121,17 @@ export class Reader {
     return this.#bytes.readInt32BE((this.#at += 4) - 4);
   }
 
+  /** Of a field with a length of four bytes. */
+  bytes(): Reader {
+    const length = Math.max(0, this.int32());
+    this.#at += length;
+    return new Reader(this.#bytes.subarray(this.#at - length, this.#at));
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
   /** Null where the length is -1. */
   string(): string | null {
     const length = this.int16();
