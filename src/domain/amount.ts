@@ -18,9 +18,10 @@ export function parseAmount(text: string): bigint | null {
   return match[1] === '-' ? -units : units;
 }
 
-/** A decimal with at least two decimals and no more than needed: `-1000000.00`, `0.125`. */
-export function formatAmount(units: bigint): string {
+/** A decimal with no more decimals than needed, and at least so many: `-1000000.00`, `0.125`. */
+export function formatAmount(units: bigint, decimalsMin = 2): string {
   const magnitude = units < 0n ? -units : units;
-  const fraction = (magnitude % unitsPerOne).toString().padStart(amountScale, '0').replace(/0{1,3}$/, '');
-  return `${units < 0n ? '-' : ''}${magnitude / unitsPerOne}.${fraction}`;
+  const digits = (magnitude % unitsPerOne).toString().padStart(amountScale, '0');
+  const fraction = digits.slice(0, decimalsMin) + digits.slice(decimalsMin).replace(/0+$/, '');
+  return `${units < 0n ? '-' : ''}${magnitude / unitsPerOne}${fraction === '' ? '' : `.${fraction}`}`;
 }

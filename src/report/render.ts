@@ -1,4 +1,8 @@
-/** Statements as text for a person, as CSV (RFC 4180) and as JSON. Amounts are decimals, exact, negative where more went out. */
+/**
+ * Statements as text for a person, as CSV (RFC 4180) and as JSON. Amounts are decimals, exact, with those of their currency,
+ * negative where more went out.
+ */
+import { currencyDecimals } from '../codec/data/currencies.ts';
 import { formatAmount } from '../domain/amount.ts';
 import { dayMs } from '../domain/day.ts';
 import type { StatementState } from './completeness.ts';
@@ -19,6 +23,10 @@ export interface DayReport {
 
 const basis = 'days of UTC, by the time of the decision (settledAt)';
 
+function money(units: bigint, currency: string): string {
+  return formatAmount(units, currencyDecimals.get(currency));
+}
+
 /** ITBD while the day is not known to be whole. */
 export function closingCode(state: StatementState): 'CLBD' | 'ITBD' {
   return state === 'final' ? 'CLBD' : 'ITBD';
@@ -37,7 +45,7 @@ export function reportLines(report: DayReport): string[] {
       ...aligned(
         ['participant', 'currency', 'opening OPBD', 'debits', 'sum', 'credits', 'sum', `closing ${closingCode(state)}`],
         statements.map((one) => [
-          one.participant, one.currency, formatAmount(one.opening), String(one.debitCount), formatAmount(one.debits), String(one.creditCount), formatAmount(one.credits), formatAmount(one.closing),
+          one.participant, one.currency, money(one.opening, one.currency), String(one.debitCount), money(one.debits, one.currency), String(one.creditCount), money(one.credits, one.currency), money(one.closing, one.currency),
         ]),
         2,
       ),
@@ -49,8 +57,8 @@ export function reportLines(report: DayReport): string[] {
   }
   for (const total of totalsOf(statements)) {
     lines.push(
-      `${total.currency}: ${total.statements === 1 ? '1 statement' : `${total.statements} statements`}, debits ${formatAmount(total.debits)}, credits ${formatAmount(total.credits)}, ` +
-        `openings add up to ${formatAmount(total.opening)}, closings to ${formatAmount(total.closing)}`,
+      `${total.currency}: ${total.statements === 1 ? '1 statement' : `${total.statements} statements`}, debits ${money(total.debits, total.currency)}, credits ${money(total.credits, total.currency)}, ` +
+        `openings add up to ${money(total.opening, total.currency)}, closings to ${money(total.closing, total.currency)}`,
     );
   }
   return lines;
@@ -71,18 +79,18 @@ function stateText({ state, createdAt }: DayReport): string {
 
 function statementLines(one: Statement, entries: readonly Entry[], { day, state }: DayReport): string[] {
   const sums: readonly (readonly string[])[] = [
-    ['OPBD', 'opening', '', formatAmount(one.opening)],
-    ['', 'debits', String(one.debitCount), formatAmount(-one.debits)],
-    ['', 'credits', String(one.creditCount), formatAmount(one.credits)],
-    [closingCode(state), 'closing', '', formatAmount(one.closing)],
+    ['OPBD', 'opening', '', money(one.opening, one.currency)],
+    ['', 'debits', String(one.debitCount), money(-one.debits, one.currency)],
+    ['', 'credits', String(one.creditCount), money(one.credits, one.currency)],
+    [closingCode(state), 'closing', '', money(one.closing, one.currency)],
   ];
   const lines = [`${one.participant} ${one.currency} ${day}`, ...aligned(null, sums, 2).map((line) => `  ${line}`)];
   if (entries.length === 0) return lines;
   const rows = entries.map((entry) => [
     entry.settledAt.slice(11, 23),
     entry.side === 'debit' ? 'DBIT' : 'CRDT',
-    formatAmount(entry.amount),
-    entry.positionAfter === null ? '' : formatAmount(entry.positionAfter),
+    money(entry.amount, entry.currency),
+    entry.positionAfter === null ? '' : money(entry.positionAfter, entry.currency),
     printable(entry.counterparty ?? ''),
     printable(entry.endToEndId ?? ''),
     entry.uetr ?? printable(entry.transactionId ?? ''),
@@ -130,19 +138,19 @@ export function reportJson(report: DayReport): Record<string, unknown> {
       id: `${day}/${one.participant}/${one.currency}`,
       participant: one.participant,
       currency: one.currency,
-      opening: { code: 'OPBD', amount: formatAmount(one.opening) },
-      debits: { count: one.debitCount, sum: formatAmount(one.debits) },
-      credits: { count: one.creditCount, sum: formatAmount(one.credits) },
-      closing: { code: closingCode(state), amount: formatAmount(one.closing) },
+      opening: { code: 'OPBD', amount: money(one.opening, one.currency) },
+      debits: { count: one.debitCount, sum: money(one.debits, one.currency) },
+      credits: { count: one.creditCount, sum: money(one.credits, one.currency) },
+      closing: { code: closingCode(state), amount: money(one.closing, one.currency) },
       ...(byStatement === null ? {} : { entries: (byStatement.get(nameOf(one)) ?? []).map(entryJson) }),
     })),
     totals: totalsOf(statements).map((total) => ({
       currency: total.currency,
       statements: total.statements,
-      opening: formatAmount(total.opening),
-      debits: formatAmount(total.debits),
-      credits: formatAmount(total.credits),
-      closing: formatAmount(total.closing),
+      opening: money(total.opening, total.currency),
+      debits: money(total.debits, total.currency),
+      credits: money(total.credits, total.currency),
+      closing: money(total.closing, total.currency),
     })),
   };
 }
@@ -150,10 +158,10 @@ export function reportJson(report: DayReport): Record<string, unknown> {
 function entryJson(entry: Entry): Record<string, unknown> {
   return {
     indicator: entry.side === 'debit' ? 'DBIT' : 'CRDT',
-    amount: formatAmount(entry.amount),
+    amount: money(entry.amount, entry.currency),
     settledAt: entry.settledAt,
     counterparty: entry.counterparty,
-    positionAfter: entry.positionAfter === null ? null : formatAmount(entry.positionAfter),
+    positionAfter: entry.positionAfter === null ? null : money(entry.positionAfter, entry.currency),
     endToEndId: entry.endToEndId,
     transactionId: entry.transactionId,
     uetr: entry.uetr,
@@ -172,14 +180,14 @@ export function reportCsv(report: DayReport): string[] {
   if (entries === null) {
     const head = 'day,state,participant,currency,opening,debit_count,debits,credit_count,credits,closing';
     return [head, ...statements.map((one) => csvLine([
-      day, state, one.participant, one.currency, formatAmount(one.opening), one.debitCount, formatAmount(one.debits), one.creditCount, formatAmount(one.credits), formatAmount(one.closing),
+      day, state, one.participant, one.currency, money(one.opening, one.currency), one.debitCount, money(one.debits, one.currency), one.creditCount, money(one.credits, one.currency), money(one.closing, one.currency),
     ]))];
   }
   const head =
     'day,state,participant,currency,settled_at,indicator,amount,counterparty,position_after,end_to_end_id,transaction_id,uetr,message_type,source,event_id,transaction_index,result_partition,result_offset';
   return [head, ...entries.map((one) => csvLine([
-    day, state, one.participant, one.currency, one.settledAt, one.side === 'debit' ? 'DBIT' : 'CRDT', formatAmount(one.amount), one.counterparty,
-    one.positionAfter === null ? null : formatAmount(one.positionAfter), one.endToEndId, one.transactionId, one.uetr, one.messageType, one.source, one.eventId,
+    day, state, one.participant, one.currency, one.settledAt, one.side === 'debit' ? 'DBIT' : 'CRDT', money(one.amount, one.currency), one.counterparty,
+    one.positionAfter === null ? null : money(one.positionAfter, one.currency), one.endToEndId, one.transactionId, one.uetr, one.messageType, one.source, one.eventId,
     one.transactionIndex, one.resultPartition, one.resultOffset,
   ]))];
 }

@@ -139,6 +139,11 @@ describe('statements', () => {
     });
   });
 
+  it('have the decimals of their currency', () => {
+    const [, ...lines] = reportCsv({ ...report, entries: null, statements: ['JPY', 'EUR', 'KWD'].map((currency) => ({ ...one, currency, opening: 0n, closing: -300_000n })) });
+    expect(lines.map((line) => line.split(',')).map((cells) => [cells[3], cells[4], cells.at(-1)])).toEqual([['JPY', '0', '-3'], ['EUR', '0.00', '-3.00'], ['KWD', '0.000', '-3.000']]);
+  });
+
   it('quote what CSV must quote, and show a person no control characters', () => {
     expect(reportCsv(report)[1]).toContain(',"a,""b""\u001b",');
     expect(reportLines(report).join('\n')).toContain('a,"b"?');
