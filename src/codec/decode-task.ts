@@ -48,7 +48,7 @@ const stepWord = 1;
 const failureWord = 2;
 
 export interface Progress {
-  /** The row it is or was on; -1 when it never began. */
+  /** The row it is or was on; -1 when it never began, the number of rows when it has done them all. */
   readonly row: number;
   /** `avro` up to the end of the envelope, `xml` from then on. */
   readonly step: 'avro' | 'xml';
@@ -139,7 +139,9 @@ export class EventDecoder {
         writer.setDeadLetter(decoderFailureCode(step), `the decoder failed over it: ${oneLine(String(error))}`);
       }
     }
-    return writer.pack();
+    const packed = writer.pack();
+    Atomics.store(task.progress, rowWord, task.valueStart.length + 1);
+    return packed;
   }
 
   #event(task: DecodeTask, plan: EventPlan & { readonly kind: 'plan' }, id: number, start: number, end: number): void {

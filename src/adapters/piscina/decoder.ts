@@ -1,7 +1,8 @@
 /**
- * The decoder on worker threads: one task a slice of a batch, several slices at a time, the lanes in turn, and a lane's
- * batches in their order: a later one decoded first would only wait for those before it. A thread that
- * dies or hangs is replaced; what it was on is found out by how far it had come, and only that event pays for it.
+ * The decoder on worker threads: batches are cut into slices, and a thread is handed a bundle of them, one that is large or
+ * several that are small: under a light load each lane has a few events at a time, and a hop costs as much as ten events. The
+ * lanes take turns, and a lane's batches come in their order: a later one decoded first would only wait for those before it.
+ * A thread that dies or hangs is replaced; what it was on is found out by how far it had come, and only that event pays for it.
  *
  * Such an event is under suspicion: it is tried once more, alone, on a thread beside the others that exists only for this. So
  * the threads that everybody shares may be quick to suspect, which costs an innocent event little, and no other lane waits for
@@ -26,7 +27,7 @@ import type { PackedDecodedBatch } from '../../codec/decoded-batch.ts';
 import type { RecordBatch } from '../../codec/record-batch.ts';
 import { FatalError, OutageError } from '../../errors.ts';
 import type { Decoder, Log } from '../../ports.ts';
-import { cutBatch, isolate } from './slices.ts';
+import { bundleBytes, cutBatch, isolate, sliceBytes } from './slices.ts';
 import type { Slice } from './slices.ts';
 
 /** Schema ids to schemas, one for each id, in order. Waits for the registry where it must. */
@@ -126,17 +127,29 @@ interface Job {
   readonly reject: (error: Error) => void;
 }
 
-interface Running {
+interface Cut {
   readonly job: Job;
+  readonly slice: Slice;
+}
+
+/** A slice on its way. */
+interface Part extends Cut {
   readonly task: DecodeTask;
+}
+
+/** What a thread was handed at once; it decodes the parts in order. */
+interface Running {
+  readonly parts: readonly Part[];
   readonly abort: AbortController;
   /** It runs on the suspects' thread. */
   readonly isSuspect: boolean;
-  lastRow: number;
+  lastRows: number;
   lastStep: Progress['step'];
   ticksWithout: number;
   hung: boolean;
 }
+
+type DecoderPool = Piscina<readonly DecodeTask[], readonly PackedDecodedBatch[]>;
 
 const ticksUntilSuspected = 20;
 /** Suspicion comes so much sooner than the end: most of the time a message takes less than a hundredth of even this. */
@@ -145,15 +158,16 @@ const ticksUntilHung = ticksUntilSuspected * suspicionShare;
 
 class ThreadedDecoder implements ClosableDecoder {
   readonly #options: DecoderOptions;
-  readonly #pool: Piscina<DecodeTask, PackedDecodedBatch>;
+  readonly #pool: DecoderPool;
   /** Batches with slices that wait, by partition, oldest first; the partition whose turn is next comes first. */
   readonly #lanes = new Map<number, Job[]>();
-  readonly #suspects: { readonly job: Job; readonly slice: Slice }[] = [];
+  readonly #suspects: Cut[] = [];
   /** One thread, while there are suspects. */
-  #suspectsPool: Piscina<DecodeTask, PackedDecodedBatch> | undefined;
+  #suspectsPool: DecoderPool | undefined;
   readonly #running = new Set<Running>();
   readonly #tickMs: number;
   #watch: NodeJS.Timeout | undefined;
+  #dispatching: NodeJS.Immediate | undefined;
   #ticksWithoutThreads = 0;
   #busyMs = 0;
   /** When `#busyMs` was last brought up to date. */
@@ -166,9 +180,9 @@ class ThreadedDecoder implements ClosableDecoder {
     this.#pool = this.#createPool(options.threads, tasksPerThread);
   }
 
-  #createPool(threads: number, tasksPerThread: number): Piscina<DecodeTask, PackedDecodedBatch> {
+  #createPool(threads: number, tasksPerThread: number): DecoderPool {
     const { entry, heapMaxMib, maxEventBytes, log } = this.#options;
-    const pool = new Piscina<DecodeTask, PackedDecodedBatch>({
+    const pool = new Piscina<readonly DecodeTask[], readonly PackedDecodedBatch[]>({
       filename: (entry ?? workerEntry).href,
       minThreads: threads,
       maxThreads: threads,
@@ -195,7 +209,7 @@ class ThreadedDecoder implements ClosableDecoder {
       const waiting = cutBatch(batch, threads);
       const job: Job = { batch, schemas: known, waiting, done: [], running: 0, suspects: 0, failed: false, resolve, reject };
       this.#laneOf(job).push(job);
-      this.#dispatch();
+      this.#dispatchSoon();
     });
   }
 
@@ -214,13 +228,33 @@ class ThreadedDecoder implements ClosableDecoder {
     await Promise.all([this.#pool.destroy(), this.#suspectsPool?.destroy()]);
   }
 
+  /** All lanes' batches of one poll come in the same turn of the event loop. */
+  #dispatchSoon(): void {
+    this.#dispatching ??= setImmediate(() => {
+      this.#dispatching = undefined;
+      this.#dispatch();
+    });
+  }
+
   #dispatch(): void {
     this.#dispatchSuspect();
     while (this.#runningOrdinary() < this.#options.threads * tasksPerThread) {
-      const next = this.#takeNext();
-      if (next === undefined) return;
-      void this.#run(next.job, next.slice, this.#pool);
+      const bundle = this.#takeBundle();
+      if (bundle.length === 0) return;
+      void this.#run(bundle, this.#pool);
     }
+  }
+
+  #takeBundle(): Cut[] {
+    const bundle: Cut[] = [];
+    let bytes = 0;
+    while (bytes < bundleBytes) {
+      const next = this.#takeNext();
+      if (next === undefined) break;
+      bundle.push(next);
+      bytes += sliceBytes(next.job.batch, next.slice);
+    }
+    return bundle;
   }
 
   #laneOf({ batch }: Job): Job[] {
@@ -237,7 +271,7 @@ class ThreadedDecoder implements ClosableDecoder {
   }
 
   /** A slice of the oldest batch of the lane whose turn it is; that lane comes last then. */
-  #takeNext(): { readonly job: Job; readonly slice: Slice } | undefined {
+  #takeNext(): Cut | undefined {
     for (const [partition, jobs] of this.#lanes) {
       this.#lanes.delete(partition);
       while (jobs[0] !== undefined && (jobs[0].failed || jobs[0].waiting.length === 0)) jobs.shift();
@@ -258,7 +292,7 @@ class ThreadedDecoder implements ClosableDecoder {
       next.job.suspects--;
       if (next.job.failed) continue;
       this.#suspectsPool ??= this.#createPool(1, 1);
-      void this.#run(next.job, next.slice, this.#suspectsPool);
+      void this.#run([next], this.#suspectsPool);
       return;
     }
     const idle = this.#suspectsPool;
@@ -272,28 +306,31 @@ class ThreadedDecoder implements ClosableDecoder {
     return count;
   }
 
-  async #run(job: Job, slice: Slice, pool: Piscina<DecodeTask, PackedDecodedBatch>): Promise<void> {
-    const task = taskOf(job.batch, slice, job.schemas, this.#options.maxEventBytes);
+  async #run(bundle: readonly Cut[], pool: DecoderPool): Promise<void> {
+    const parts = partsOf(bundle, this.#options.maxEventBytes);
     const abort = new AbortController();
-    const running: Running = { job, task, abort, isSuspect: pool !== this.#pool, lastRow: -1, lastStep: 'avro', ticksWithout: 0, hung: false };
+    const running: Running = { parts, abort, isSuspect: pool !== this.#pool, lastRows: -1, lastStep: 'avro', ticksWithout: 0, hung: false };
     this.busySeconds();
     this.#running.add(running);
-    job.running++;
+    for (const { job } of parts) job.running++;
     this.#watch ??= setInterval(() => this.#look(), this.#tickMs);
-    let packed: PackedDecodedBatch | null = null;
+    let packed: readonly PackedDecodedBatch[] | null = null;
     let lost: unknown;
     try {
-      packed = await pool.run(task, { signal: abort.signal });
+      packed = await pool.run(parts.map(({ task }) => task), { signal: abort.signal });
     } catch (error) {
       lost = error;
     }
     this.busySeconds();
     this.#running.delete(running);
-    job.running--;
-    if (this.#closed) fail(job, closedError());
-    if (!job.failed) {
-      if (packed !== null) this.#finished(job, slice, task, packed);
-      else this.#threadLost(job, slice, running, lost);
+    for (const [i, part] of parts.entries()) {
+      const { job } = part;
+      // One after another: a batch with several parts here is not whole before the last of them.
+      job.running--;
+      if (this.#closed) fail(job, closedError());
+      if (job.failed) continue;
+      if (packed === null) this.#threadLost(part, running, lost);
+      else this.#finished(part, packed[i]!);
     }
     if (this.#running.size === 0 && this.#lanes.size === 0 && this.#suspects.length === 0) {
       clearInterval(this.#watch);
@@ -302,27 +339,26 @@ class ThreadedDecoder implements ClosableDecoder {
     this.#dispatch();
   }
 
-  #finished(job: Job, slice: Slice, task: DecodeTask, packed: PackedDecodedBatch): void {
+  #finished({ job, slice, task }: Part, packed: PackedDecodedBatch): void {
     tellFailures(this.#options.log, job.batch, task);
     job.done.push({ from: slice.from, packed });
     this.#resolveWhenWhole(job);
   }
 
-  #threadLost(job: Job, slice: Slice, running: Running, error: unknown): void {
-    const progress = progressOf(running.task.progress);
-    if (progress.row < 0) {
-      // The thread was lost over another batch's slice, or never started: nothing is known about these events.
-      const lostStarts = slice.lostStarts + 1;
-      if (lostStarts >= lostStartsMax) {
-        fail(job, startError(error));
-        return;
-      }
-      this.#again(job, [{ ...slice, lostStarts }]);
-      return;
-    }
+  #threadLost(part: Part, { parts, hung }: Running, error: unknown): void {
+    const { job, slice } = part;
+    const suspect = parts.find(({ task }) => isBegun(task) && !isDone(task));
+    if (part === suspect) this.#suspect(part, hung ? 'hung' : 'died', error);
+    else if (suspect !== undefined) this.#again(job, [slice]);
+    // The thread was lost over another bundle, or never started: nothing is known about these events.
+    else if (slice.lostStarts + 1 >= lostStartsMax) fail(job, startError(error));
+    else this.#again(job, [{ ...slice, lostStarts: slice.lostStarts + 1 }]);
+  }
+
+  #suspect({ job, slice, task }: Part, what: 'hung' | 'died', error: unknown): void {
+    const progress = progressOf(task.progress);
     const suspect = slice.from + progress.row;
     const place = { partition: job.batch.partition, offset: job.batch.offsets[suspect], step: progress.step };
-    const what = running.hung ? 'hung' : 'died';
     if (slice.to - slice.from === 1 && slice.deaths + 1 >= deathsMax) {
       this.#options.log.error({ ...place, error: String(error) }, `a decoder thread ${what} over an event again; dead-lettering it`);
       const reason = `the decoder ${what} over it, ${slice.deaths + 1} times`;
@@ -359,16 +395,16 @@ class ThreadedDecoder implements ClosableDecoder {
     // Once a new thread failed to start, Piscina starts no more, and its tasks would wait for ever.
     this.#ticksWithoutThreads = this.#pool.threads.length === 0 ? this.#ticksWithoutThreads + 1 : 0;
     if (this.#ticksWithoutThreads >= ticksUntilHung) {
-      for (const job of new Set([...this.#takeAllWaiting(), ...Array.from(this.#running, ({ job }) => job)])) fail(job, startError('none runs'));
+      for (const job of new Set([...this.#takeAllWaiting(), ...Array.from(this.#running, ({ parts }) => parts.map(({ job }) => job)).flat()])) fail(job, startError('none runs'));
       for (const running of this.#running) running.abort.abort();
       return;
     }
     for (const running of this.#running) {
-      const { row, step } = progressOf(running.task.progress);
-      // Not begun: it lies behind another task, or its thread is still starting. The suspects' thread has no other task.
-      if (row < 0 && !running.isSuspect) continue;
-      if (row !== running.lastRow || step !== running.lastStep) {
-        running.lastRow = row;
+      const { rows, step } = progressOver(running.parts);
+      // Not begun: it lies behind another bundle, or its thread is still starting. The suspects' thread has no other.
+      if (rows < 0 && !running.isSuspect) continue;
+      if (rows !== running.lastRows || step !== running.lastStep) {
+        running.lastRows = rows;
         running.lastStep = step;
         running.ticksWithout = 0;
       } else if (++running.ticksWithout >= (running.isSuspect ? ticksUntilHung : ticksUntilSuspected)) {
@@ -379,14 +415,41 @@ class ThreadedDecoder implements ClosableDecoder {
   }
 }
 
-function taskOf(batch: RecordBatch, slice: Slice, schemas: readonly WriterSchema[], maxEventBytes: number): DecodeTask {
+function partsOf(bundle: readonly Cut[], maxEventBytes: number): Part[] {
+  // One piece of shared memory for all: each costs its own registration with every thread that it is sent to.
+  const progress = new SharedArrayBuffer(bundle.length * progressWords * 4);
+  return bundle.map(({ job, slice }, i) => ({ job, slice, task: taskOf(job.batch, slice, job.schemas, maxEventBytes, new Int32Array(progress, i * progressWords * 4, progressWords)) }));
+}
+
+function isBegun({ progress }: DecodeTask): boolean {
+  return progressOf(progress).row >= 0;
+}
+
+function isDone({ progress, valueStart }: DecodeTask): boolean {
+  return progressOf(progress).row === valueStart.length;
+}
+
+/** Rows that were begun in all parts together, less one: -1 when there is none yet; and the step of the one that was begun last. */
+function progressOver(parts: readonly Part[]): { readonly rows: number; readonly step: Progress['step'] } {
+  let rows = -1;
+  let step: Progress['step'] = 'avro';
+  for (const { task } of parts) {
+    const progress = progressOf(task.progress);
+    if (progress.row < 0) break;
+    rows += progress.row + 1;
+    step = progress.step;
+  }
+  return { rows, step };
+}
+
+function taskOf(batch: RecordBatch, slice: Slice, schemas: readonly WriterSchema[], maxEventBytes: number, progress: DecodeTask['progress'] = new Int32Array(progressWords)): DecodeTask {
   return {
     bytes: batch.bytes,
     valueStart: sharedRows(batch.valueStart, slice),
     valueLength: sharedRows(batch.valueLength, slice),
     maxEventBytes,
     schemas,
-    progress: new Int32Array(new SharedArrayBuffer(progressWords * 4)),
+    progress,
   };
 }
 

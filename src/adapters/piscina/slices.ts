@@ -18,10 +18,17 @@ export interface Slice {
 const bytesMin = 128 << 10;
 /** About 10 ms of one thread. */
 const bytesMax = 512 << 10;
+/** A thread is handed small slices together until they come to this. */
+export const bundleBytes = bytesMin;
+
+export function sliceBytes(batch: RecordBatch, { from, to }: Pick<Slice, 'from' | 'to'>): number {
+  let bytes = 0;
+  for (let row = from; row < to; row++) bytes += batch.valueLength[row]!;
+  return bytes;
+}
 
 export function cutBatch(batch: RecordBatch, threadCount: number): Slice[] {
-  let total = 0;
-  for (let row = 0; row < batch.count; row++) total += batch.valueLength[row]!;
+  const total = sliceBytes(batch, { from: 0, to: batch.count });
   const target = Math.min(bytesMax, Math.max(bytesMin, Math.ceil(total / Math.max(1, threadCount))));
   const slices: Slice[] = [];
   let from = 0;
