@@ -29,6 +29,7 @@ export class RedisConnection {
   readonly #onEnd: () => void;
   #requests = 0;
   #destroyed = false;
+  #gathering = false;
 
   private constructor(redis: Redis, onEnd: () => void) {
     this.#redis = redis;
@@ -74,6 +75,7 @@ export class RedisConnection {
     keys: readonly string[],
     args: readonly (string | Buffer | number)[],
   ): Promise<readonly unknown[]> {
+    this.#gatherWrites();
     this.#requests += 1;
     const nonce = `${this.#noncePrefix}${this.#requests.toString(36)}`;
     const reply = await this.#evaluate(script, keys, [nonce, ...args]);
@@ -91,6 +93,18 @@ export class RedisConnection {
     this.#redis.disconnect();
     // `disconnect` waits two seconds for a peer that no longer answers. There is no stream before the first attempt.
     (this.#redis.stream as Socket | undefined)?.destroy();
+  }
+
+  /** What is asked within one turn of the event loop goes out in one write: lanes whose batches came together claim together. */
+  #gatherWrites(): void {
+    if (this.#gathering || this.#destroyed) return;
+    this.#gathering = true;
+    const { stream } = this.#redis;
+    stream.cork();
+    setImmediate(() => {
+      this.#gathering = false;
+      stream.uncork();
+    });
   }
 
   async #evaluate(script: Script, keys: readonly string[], args: (string | Buffer | number)[]): Promise<unknown> {
