@@ -72,6 +72,12 @@ export interface PartitionAccount {
 /** A lane that makes no room for this long is paused, so that the others go on. */
 const stuckAfterMs = 100;
 const pollWaitMs = 50;
+/** A poll, a decoder's task and a round trip to Redis cost as much for one record as for many: a light load is read so often, at most, in a commit interval ... */
+const pollsPerCommit = 10;
+/** ... and nothing waits longer than this for others. */
+const gatherMsMax = 10;
+/** A poll that gives this share of what it may give comes from a backlog: there is nothing to gather. */
+const backlogShare = 0.25;
 /** Marker-only progress (offsets with no records) is committed this seldom. */
 const idleCommitMs = 1000;
 /** Records are waiting and nothing was committed for this long: not ready. */
@@ -94,6 +100,10 @@ export class Fleet {
   #committing: Promise<void> | null = null;
   #lastCommitBegan = 0;
   #lastCommitEnded = 0;
+  /** When a poll last gave something. */
+  #lastTaken = 0;
+  /** The last poll gave so much that more lies behind it. */
+  #isBacklog = false;
   #stopping = false;
   /** The group has said which partitions are ours, be it none. */
   #isAssigned = false;
@@ -133,7 +143,9 @@ export class Fleet {
     while (!this.#stopping) {
       await this.#followDuty();
       await this.#makeRoom();
+      await this.#gather();
       const batches = await fleetLog.poll({ recordsMax: limits.pollRecordsMax, waitMs: this.#pollWaitMs() });
+      this.#notePoll(batches);
       this.#throwFailure();
       for (const batch of batches) this.#take(batch);
       this.#skipMarkers();
@@ -428,6 +440,21 @@ export class Fleet {
   }
 
   // ── Commits ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Lets records come together while there are few, never beyond the moment at which a commit is due. */
+  async #gather(): Promise<void> {
+    const { timing, limits } = this.#options;
+    if (this.#isBacklog) return;
+    const gatherMs = Math.min(gatherMsMax, limits.commitIntervalMs / pollsPerCommit);
+    const leftMs = Math.min(this.#lastTaken + gatherMs - timing.monotonic(), this.#pollWaitMs());
+    if (leftMs > 0) await timing.sleep(leftMs);
+  }
+
+  #notePoll(batches: readonly RecordBatch[]): void {
+    const records = batches.reduce((sum, { count }) => sum + count, 0);
+    if (records > 0) this.#lastTaken = this.#options.timing.monotonic();
+    this.#isBacklog = records >= this.#options.limits.pollRecordsMax * backlogShare;
+  }
 
   #pollWaitMs(): number {
     if (this.#epoch.isEmpty) return pollWaitMs;

@@ -153,7 +153,9 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       'max.poll.interval.ms': 120_000,
       'enable.auto.offset.store': false,
       'enable.partition.eof': true,
-      'fetch.wait.max.ms': 100,
+      // The broker answers when so much has come together, or so late: else it answers, and is asked again, for each record.
+      'fetch.min.bytes': 1 << 20,
+      'fetch.wait.max.ms': 10,
       'fetch.message.max.bytes': 2 << 20,
       'queued.max.messages.kbytes': 4 << 10,
       'fetch.queue.backoff.ms': 10,
