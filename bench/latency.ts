@@ -20,6 +20,7 @@ const forms = {
   seconds: { default: 20, what: 'measured at each rate' },
   'warm-seconds': { default: 5, least: 0, what: 'at each rate before that, not measured' },
   warm: { default: 40_000, least: 0, what: 'events drained at the start of a subject\'s turn, to warm up' },
+  'warm-load-seconds': { default: 30, least: 0, what: 'of open load behind that, which is not measured either' },
   rounds: { default: 3, what: 'rounds; in each all subjects take their turn' },
   workers: { default: 1, what: 'processes of the subject' },
   participants: { default: 64, least: 2, what: 'participants' },
@@ -49,7 +50,7 @@ export async function run(args: readonly string[]): Promise<void> {
       return { name, subject, commitIntervalMs };
     });
   });
-  const turn = (eventsPerSecond: number): number => 20 + settings.warm / eventsPerSecond + rates.filter((rate) => rate <= eventsPerSecond * 2).length * (seconds + warmSeconds + 2);
+  const turn = (eventsPerSecond: number): number => 20 + settings.warm / eventsPerSecond + settings['warm-load-seconds'] + rates.filter((rate) => rate <= eventsPerSecond * 2).length * (seconds + warmSeconds + 2);
   sayHead('latency', [
     `${rates.map(grouped).join(', ')} events/s for ${seconds} s each, ${settings.partitions} partitions, ${grouped(settings.participants)} participants, 1% duplicates, 0.5% wrong`,
     `takes at most ${saidDuration(rounds * variants.reduce((sum, { subject }) => sum + turn(subject.eventsPerSecond), 0))}`,
@@ -62,11 +63,13 @@ export async function run(args: readonly string[]): Promise<void> {
         commitIntervalMs, warm: Math.min(settings.warm, subject.eventsPerSecond * 10), workers: settings.workers,
       });
       const measured: RateFigures[] = [];
+      const onProgress = (text: string): void => progress.show(`round ${round}/${rounds} ${name}: ${text}`);
       try {
+        await session.warmUp(settings['warm-load-seconds'], onProgress);
         for (const rate of rates.toSorted((a, b) => a - b)) {
           const figures = await session.load({
             rate, seconds, warmSeconds, bounds: { ...boundsDefault, lateMsMax: settings['late-ms'] },
-            onProgress: (text) => progress.show(`round ${round}/${rounds} ${name}: ${text}`),
+            onProgress,
           });
           progress.clear();
           measured.push(figures);

@@ -19,6 +19,7 @@ const forms = {
   seconds: { default: 15, what: 'measured at each rate that is tried' },
   'warm-seconds': { default: 3, least: 0, what: 'at each rate before that, not measured' },
   warm: { default: 40_000, least: 0, what: 'events drained at the start of a subject\'s turn, to warm up' },
+  'warm-load-seconds': { default: 30, least: 0, what: 'of open load behind that, which is not measured either' },
   rounds: { default: 3, what: 'rounds; in each all subjects take their turn' },
   from: { default: 0, least: 0, what: 'the first rate; 0: a third of what the subject is thought to drain' },
   factor: { default: 1.5, least: 1.05, what: 'each step upwards is so many times the last' },
@@ -51,7 +52,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const bounds = { ...boundsDefault, p99MsMax: settings['p99-ms'], lagSecondsMax: settings['lag-seconds'], lateMsMax: settings['late-ms'] };
   sayHead('sustained', [
     `sustained: p99 of at most ${bounds.p99MsMax} ms and at most ${bounds.lagSecondsMax} s of events on their way at the end, over ${seconds} s`,
-    `takes at most ${saidDuration(rounds * subjects.length * (35 + settings.tries * (seconds + settings['warm-seconds'] + 6)))}`,
+    `takes at most ${saidDuration(rounds * subjects.length * (35 + settings['warm-load-seconds'] + settings.tries * (seconds + settings['warm-seconds'] + 6)))}`,
   ]);
 
   for (let round = 1; round <= rounds; round++) {
@@ -61,13 +62,14 @@ export async function run(args: readonly string[]): Promise<void> {
         commitIntervalMs: settings['commit-interval-ms'], warm: Math.min(settings.warm, subject.eventsPerSecond * 10), workers: settings.workers,
       });
       const tried: BenchRound[] = [];
+      const onProgress = (text: string): void => progress.show(`round ${round}/${rounds} ${subject.name}: ${text}`);
       try {
+        await session.warmUp(settings['warm-load-seconds'], onProgress);
         const searched = await searchRate({
           from: settings.from || Math.round(subject.eventsPerSecond / 3), factor: settings.factor, resolution: settings.resolution, triesMax: settings.tries,
           async tryRate(rate) {
             const figures = await session.load({
-              rate, seconds, warmSeconds: settings['warm-seconds'], bounds,
-              onProgress: (text) => progress.show(`round ${round}/${rounds} ${subject.name}: ${text}`),
+              rate, seconds, warmSeconds: settings['warm-seconds'], bounds, onProgress,
             });
             progress.clear();
             console.log(`round ${round}  ${subject.name.padEnd(8)} ${saidRate(figures)}`);

@@ -37,7 +37,7 @@ async function handle(message: ToGenerator): Promise<void> {
       favour();
       topic = message.start.topics.inbound;
       workload = createWorkload(message.start.workload);
-      producer = createProducer(message.start.brokers, 'bench-generator', { 'linger.ms': 1, 'queue.buffering.max.messages': 1_000_000, 'queue.buffering.max.kbytes': 512 << 10, 'message.max.bytes': 4 << 20 });
+      producer = createProducer(message.start.brokers, 'bench-generator', { 'linger.ms': 5, 'queue.buffering.max.messages': 1_000_000, 'queue.buffering.max.kbytes': 512 << 10, 'message.max.bytes': 4 << 20 });
       await connect(producer, 10_000);
       producer.setPollInterval(50);
       tell({ kind: 'ready' });

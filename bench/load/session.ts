@@ -7,7 +7,7 @@ import type { Running, Subject } from '../peers/subjects.ts';
 import { memoryMegabytes, memoryPeakMegabytes } from '../usage.ts';
 import { openWorld, partsUsage, usageBetween } from '../world.ts';
 import type { World, WorldOptions } from '../world.ts';
-import { judgeRate } from './judge.ts';
+import { boundsDefault, judgeRate } from './judge.ts';
 import type { RateBounds, RateVerdict } from './judge.ts';
 import { Latencies } from './latencies.ts';
 import type { FromGenerator, FromReader, LoadRun } from './messages.ts';
@@ -50,6 +50,8 @@ export interface RateFigures {
 }
 
 export interface LoadSession {
+  /** An open load that is not measured, whatever becomes of it, and then rest: a drain warms up other code, of the broker too. */
+  warmUp(seconds: number, onProgress: (text: string) => void): Promise<void>;
   load(options: LoadOptions): Promise<RateFigures>;
   /** Until nothing is on its way; false when that takes longer. */
   settled(boundMs: number): Promise<boolean>;
@@ -63,6 +65,8 @@ const lookEveryMs = 50;
 /** How long after the last event its answer may come. */
 const answersWithinMs = 10_000;
 const warmBoundMs = 120_000;
+/** Events a second; less for a subject that cannot do that. */
+const warmRate = 5_000;
 
 /** 400 looks in all. */
 function lookAtLagSeconds(seconds: number): number {
@@ -171,6 +175,11 @@ function session(subject: Subject, world: World, parts: Parts): LoadSession {
 
   return {
     load,
+    async warmUp(seconds, onProgress) {
+      if (seconds === 0) return;
+      await load({ rate: Math.min(warmRate, subject.eventsPerSecond / 2), seconds, warmSeconds: 0, bounds: boundsDefault, onProgress: (text) => onProgress(`warming up, ${text}`) });
+      await world.drained(warmBoundMs);
+    },
     settled: (boundMs) => world.drained(boundMs).then(() => true, () => false),
     faults: () => (subject.answers ? world.faults(total, subject.isWhole) : Promise.resolve([])),
     close: () => parts.close(),
