@@ -158,7 +158,7 @@ export const mutants: readonly Mutant[] = [
     find: 'if (movedOn || owner.lost()) {',
     replace: 'if (movedOn) {',
     faults: ['zombie', 'zombie at a step', 'no transaction coordinator', 'no group coordinator', 'lost answers'],
-    from: 56,
+    from: 3420,
   },
   {
     name: 'a producer is kept after a hiccup',
