@@ -90,7 +90,7 @@ async function measureChain(world: World, { events, epochEvents, onPart }: Parts
   const schemas: WriterSchemas = { resolve: async (ids) => ids.map((id) => (id === schema.id ? { id, kind: 'avro', texts: [schema.text] } : { id, kind: 'unknown' })) };
   const decoding = { schemas, maxEventBytes: config.maxEventBytes, log: commandLog };
   const log = createFleetLog({
-    brokers: config.kafkaBrokers, groupId: config.consumerGroup, workerId: `${config.consumerGroup}-parts`, topics, sessionTimeoutMs, transactionTimeoutMs, log: commandLog,
+    brokers: config.kafkaBrokers, groupId: config.consumerGroup, workerId: `${config.consumerGroup}-parts`, topics, sessionTimeoutMs, transactionTimeoutMs, gatherMs: 10, log: commandLog,
     onAborted: () => undefined, onReachable: () => undefined,
   });
   const claims = new RedisClaims({ url: config.redisUrl, namespace: () => config.consumerGroup, windowSeconds: 3_600, clock: Date.now });

@@ -24,6 +24,11 @@ export interface FleetLimits {
   readonly commitIntervalMs: number;
   /** Records taken from Kafka at a time. */
   readonly pollRecordsMax: number;
+  /**
+   * How long the first record waits for others while there are few: a poll, a decoder's task and a round trip to Redis cost as
+   * much for one as for many.
+   */
+  readonly gatherMs: number;
   /** Read and not settled, in all lanes together, before reading pauses. */
   readonly pendingBytesMax: number;
   /** Settled and not yet being committed, before reading pauses: a commit may have to wait for Kafka. */
@@ -72,10 +77,6 @@ export interface PartitionAccount {
 /** A lane that makes no room for this long is paused, so that the others go on. */
 const stuckAfterMs = 100;
 const pollWaitMs = 50;
-/** A poll, a decoder's task and a round trip to Redis cost as much for one record as for many: a light load is read so often, at most, in a commit interval ... */
-const pollsPerCommit = 10;
-/** ... and nothing waits longer than this for others. */
-const gatherMsMax = 10;
 /** A poll that gives this share of what it may give comes from a backlog: there is nothing to gather. */
 const backlogShare = 0.25;
 /** Marker-only progress (offsets with no records) is committed this seldom. */
@@ -445,8 +446,7 @@ export class Fleet {
   async #gather(): Promise<void> {
     const { timing, limits } = this.#options;
     if (this.#isBacklog) return;
-    const gatherMs = Math.min(gatherMsMax, limits.commitIntervalMs / pollsPerCommit);
-    const leftMs = Math.min(this.#lastTaken + gatherMs - timing.monotonic(), this.#pollWaitMs());
+    const leftMs = Math.min(this.#lastTaken + limits.gatherMs - timing.monotonic(), this.#pollWaitMs());
     if (leftMs > 0) await timing.sleep(leftMs);
   }
 

@@ -46,6 +46,8 @@ const drainDeadlineMs = 10_000;
 /** After SIGTERM; a supervisor's own limit is 30 s as a rule (Kubernetes, Docker with --stop-timeout). */
 const endDeadlineMs = 25_000;
 const pollRecordsMax = 2_000;
+/** Records come together for a tenth of a commit interval, and never longer than this. */
+const gatherMsMax = 10;
 const pendingBytesMax = 24 << 20;
 const epochBytesMax = 12 << 20;
 const redisCheckMs = 5_000;
@@ -59,6 +61,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
   announceBridge(log);
   const topics = topicNames(config.topicPrefix);
   const { now: clock, monotonic } = systemTiming;
+  const gatherMs = Math.max(1, Math.min(gatherMsMax, Math.round(config.commitIntervalMs / 10)));
 
   let schemaId = 0;
   let resultsTopicId = '';
@@ -109,6 +112,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     topics,
     sessionTimeoutMs,
     transactionTimeoutMs,
+    gatherMs,
     log,
     onAborted: () => telemetry.aborted(),
     onReachable: (reachable) => telemetry.dependency('kafka', reachable),
@@ -127,6 +131,7 @@ export async function runWorker(config: Config, signal: AbortSignal): Promise<vo
     limits: {
       commitIntervalMs: config.commitIntervalMs,
       pollRecordsMax,
+      gatherMs,
       pendingBytesMax,
       epochBytesMax,
       drainDeadlineMs,

@@ -17,7 +17,7 @@ const say = (fields: object, message: string): void => console.log(message, JSON
 chooseBridge(loadConfig().kafkaBridge);
 const log = createFleetLog({
   brokers: environment.KAFKA_BROKERS, groupId: environment.GROUP, workerId: `${environment.GROUP}-${environment.PROCESS}`, topics,
-  sessionTimeoutMs: 6_000, transactionTimeoutMs: 10_000, log: { debug: say, info: say, warn: say, error: say },
+  sessionTimeoutMs: 6_000, transactionTimeoutMs: 10_000, gatherMs: 10, log: { debug: say, info: say, warn: say, error: say },
   onAborted: () => undefined, onReachable: () => undefined,
 });
 await log.start();

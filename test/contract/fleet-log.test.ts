@@ -58,7 +58,7 @@ async function member(name: string, groupId = group): Promise<FleetLog> {
     workerId: `${name}-${groupId}`,
     topics,
     sessionTimeoutMs: 6000,
-    transactionTimeoutMs: 10_000,
+    transactionTimeoutMs: 10_000, gatherMs: 10,
     log: quiet,
     onAborted: () => {},
     onReachable: () => {},

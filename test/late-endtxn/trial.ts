@@ -168,7 +168,7 @@ export class TrialBench {
       workerId: `${this.#group}-${++this.#members}`,
       topics: this.#topics,
       sessionTimeoutMs: 20_000,
-      transactionTimeoutMs: 10_000,
+      transactionTimeoutMs: 10_000, gatherMs: 10,
       log: quiet,
       onAborted: () => {},
       onReachable: () => {},

@@ -76,7 +76,7 @@ export function startWorker(outside: Outside, workerId: string, incarnation: num
     workerId,
     topics,
     sessionTimeoutMs: 6_000,
-    transactionTimeoutMs: 10_000,
+    transactionTimeoutMs: 10_000, gatherMs: 10,
     onAborted: () => {},
     onReachable: () => {},
   });
@@ -92,6 +92,7 @@ export function startWorker(outside: Outside, workerId: string, incarnation: num
     telemetry,
     limits: {
       commitIntervalMs: 100,
+      gatherMs: 10,
       ...outside.limits,
       drainDeadlineMs: 10_000,
       dedupeWindowSeconds: 86_400,

@@ -42,6 +42,8 @@ export interface FleetLogOptions {
   readonly topics: TopicNames;
   readonly sessionTimeoutMs: number;
   readonly transactionTimeoutMs: number;
+  /** How long the broker lets records come together before it answers; a whole number, at least 1. */
+  readonly gatherMs: number;
   readonly log: Log;
   readonly onAborted: () => void;
   readonly onReachable: (reachable: boolean) => void;
@@ -155,7 +157,7 @@ export function createFleetLog(options: FleetLogOptions): FleetLog {
       'enable.partition.eof': true,
       // The broker answers when so much has come together, or so late: else it answers, and is asked again, for each record.
       'fetch.min.bytes': 1 << 20,
-      'fetch.wait.max.ms': 10,
+      'fetch.wait.max.ms': options.gatherMs,
       'fetch.message.max.bytes': 2 << 20,
       'queued.max.messages.kbytes': 4 << 10,
       'fetch.queue.backoff.ms': 10,
