@@ -1,5 +1,5 @@
 /** A decoder thread as the real one is, but for a message reader that obeys what stands in the document. */
-import { bundleDecoder } from '../../src/adapters/piscina/thread.ts';
+import { bundleDecoder } from '../../workers/bundle.ts';
 import { obedientReader } from './obedient-reader.ts';
 
 export default bundleDecoder(obedientReader);

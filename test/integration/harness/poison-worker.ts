@@ -1,5 +1,5 @@
 /** A decoder thread as the real one is, but for documents that say what is to become of the thread that reads them. */
-import { bundleDecoder } from '../../../src/adapters/piscina/thread.ts';
+import { bundleDecoder } from '../../../workers/bundle.ts';
 import { readPaymentMessage } from '../../../src/codec/iso20022/payment-reader.ts';
 
 const hoard: unknown[] = [];

@@ -1,8 +1,8 @@
 /** What a decoder thread does with what it is handed: the same for the real one and for those that tests start. */
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import { EventDecoder } from '../../codec/decode-task.ts';
-import type { DecodeTask, MessageReader } from '../../codec/decode-task.ts';
-import type { PackedDecodedBatch } from '../../codec/decoded-batch.ts';
+import { EventDecoder } from '../src/codec/decode-task.ts';
+import type { DecodeTask, MessageReader } from '../src/codec/decode-task.ts';
+import type { PackedDecodedBatch } from '../src/codec/decoded-batch.ts';
 
 /** Decodes the slices of a bundle in order. Their answers are moved to the main thread, not copied. */
 export function bundleDecoder(readMessage: MessageReader): (bundle: readonly DecodeTask[]) => ReturnType<typeof move> {
