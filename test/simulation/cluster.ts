@@ -141,6 +141,8 @@ export class Cluster {
   #nextPid = 1;
   #nextMember = 1;
   #decisions = 0;
+  /** Markers that wait for a part of the cluster. */
+  readonly #heldUp = new Set<() => void>();
   readonly rebalanceTimeoutMs = 120_000;
   /** Markers take up to this long. */
   markerDelayMaxMs = 5;
@@ -304,9 +306,19 @@ export class Cluster {
 
   #writeWhenUp(component: Component, delayMs: number, write: () => void): void {
     this.world.schedule(delayMs, () => {
-      if (this.isAway(component)) this.#writeWhenUp(component, this.awayUntil[component] - this.world.now + 1, write);
-      else write();
+      if (!this.isAway(component)) return write();
+      const attempt = (): void => {
+        if (this.#heldUp.delete(attempt)) this.#writeWhenUp(component, 0, write);
+      };
+      this.#heldUp.add(attempt);
+      this.world.schedule(this.awayUntil[component] - this.world.now + 1, attempt);
     });
+  }
+
+  /** Everything answers again, sooner than was planned: nothing waits for the end that was planned any more. */
+  comeBack(): void {
+    for (const component of ['data', 'transactions', 'groups'] as const) this.awayUntil[component] = 0;
+    for (const attempt of [...this.#heldUp]) attempt();
   }
 
   // ── Groups ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -240,7 +240,7 @@ export function runSeed(seed: number, options: { readonly keepTrace?: boolean; r
   const heal = (): void => {
     world.note('nemesis: all is well again');
     cluster.onAssigned = null;
-    for (const component of ['data', 'transactions', 'groups'] as const) cluster.awayUntil[component] = 0;
+    cluster.comeBack();
     for (const worker of workers) {
       worker.network.lostAnswers = worker.network.heldFrames = worker.network.silentEnds = worker.network.refusedRecords = 0;
       if (worker.process.isPaused) worker.process.pausedUntil = Math.min(worker.process.pausedUntil, world.now + 12_000);
