@@ -76,7 +76,8 @@ export function startWorker(outside: Outside, workerId: string, incarnation: num
     workerId,
     topics,
     sessionTimeoutMs: 6_000,
-    transactionTimeoutMs: 10_000, gatherMs: 10,
+    transactionTimeoutMs: 10_000,
+    gatherMs: 10,
     onAborted: () => {},
     onReachable: () => {},
   });

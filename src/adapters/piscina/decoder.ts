@@ -345,6 +345,7 @@ class ThreadedDecoder implements ClosableDecoder {
     this.#resolveWhenWhole(job);
   }
 
+  /** Only the part that the thread was on is suspected; the others of its bundle are decoded again as they are. */
   #threadLost(part: Part, { parts, hung }: Running, error: unknown): void {
     const { job, slice } = part;
     const suspect = parts.find(({ task }) => isBegun(task) && !isDone(task));
@@ -395,7 +396,7 @@ class ThreadedDecoder implements ClosableDecoder {
     // Once a new thread failed to start, Piscina starts no more, and its tasks would wait for ever.
     this.#ticksWithoutThreads = this.#pool.threads.length === 0 ? this.#ticksWithoutThreads + 1 : 0;
     if (this.#ticksWithoutThreads >= ticksUntilHung) {
-      for (const job of new Set([...this.#takeAllWaiting(), ...Array.from(this.#running, ({ parts }) => parts.map(({ job }) => job)).flat()])) fail(job, startError('none runs'));
+      for (const job of new Set([...this.#takeAllWaiting(), ...Array.from(this.#running).flatMap(({ parts }) => parts.map(({ job }) => job))])) fail(job, startError('none runs'));
       for (const running of this.#running) running.abort.abort();
       return;
     }
@@ -416,7 +417,7 @@ class ThreadedDecoder implements ClosableDecoder {
 }
 
 function partsOf(bundle: readonly Cut[], maxEventBytes: number): Part[] {
-  // One piece of shared memory for all: each costs its own registration with every thread that it is sent to.
+  // One piece of shared memory for all parts.
   const progress = new SharedArrayBuffer(bundle.length * progressWords * 4);
   return bundle.map(({ job, slice }, i) => ({ job, slice, task: taskOf(job.batch, slice, job.schemas, maxEventBytes, new Int32Array(progress, i * progressWords * 4, progressWords)) }));
 }
